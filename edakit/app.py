@@ -1,0 +1,397 @@
+"""Components, their bus and the loop in one object: what a notebook uses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any, Literal, Self, TypeVar
+from weakref import WeakValueDictionary, finalize
+
+from edakit.bus import Bus
+from edakit.capabilities import require
+from edakit.clock import Clock, SystemClock, VirtualClock, to_ns
+from edakit.codec import MAX_BODY
+from edakit.component import Component
+from edakit.delivery import DeadLetter, Hooks
+from edakit.errors import ClosedError, InvalidValueError, UnknownComponentError, VirtualTimeError, WaitTimeoutError
+from edakit.events import Command, Event, Message, Receipt, type_name
+from edakit.faults import Faults
+from edakit.loop import EventLoop, virtual_sleep
+from edakit.server import Server
+from edakit.table import Table
+from edakit.trace import Trace
+from edakit.workers import AsyncWorkers, Workers, workers_for
+
+__all__ = ["App"]
+
+_M = TypeVar("_M", bound=Message)
+_OUTCOMES = ("handled", "retried", "dead", "duplicate", "ignored", "refused", "crashed")
+_apps: WeakValueDictionary[tuple[str, str], App] = WeakValueDictionary()
+
+
+class App:
+    """Components on one broker, driven by one clock.
+
+    Nothing is opened before it is used. A cell that is run again makes a new app of the same module and name, which stops the old one;
+    in a notebook an app without a name is known by its components.
+
+    Args:
+        components: Who takes part; more can `add` later, and get what is published from then on.
+        broker: Address of the broker; by default $EDAKIT_BROKER, else memory://.
+        clock: "wall" for real time, "virtual" for a clock that jumps from event to event.
+        seed: Seed of everything drawn at random.
+        name: Name of the app, and the source of what it publishes.
+        faults: What is to go wrong.
+        max_body: Largest body of an event [bytes].
+
+    Raises:
+        BrokerURLError: the address cannot be read, or the broker is not offered.
+        CapabilityError: the broker does not go with a virtual clock.
+        InvalidValueError: two components have one name, or an argument is outside of what makes sense.
+    """
+
+    def __init__(  # noqa: PLR0913 (one place wires everything)
+        self,
+        *components: Component,
+        broker: str | None = None,
+        clock: Literal["wall", "virtual"] = "wall",
+        seed: int = 0,
+        name: str | None = None,
+        faults: Faults | None = None,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        self.components: dict[str, Component] = {}
+        self.trace, self.hooks = Trace(), Hooks()
+        self.name = name or "app"
+        self._faults, self._max_body = faults, max_body
+        self._running = _Running()
+        self._paused: set[str] = set()
+        self._randoms: dict[str, Random] = {}
+        self._dead: dict[str, list[DeadLetter]] = {}
+        self._closed = False
+        self._finalizer = finalize(self, _Running.end, self._running)
+        self.broker, self.seed = broker or os.environ.get("EDAKIT_BROKER") or "memory://", seed
+        self.configure(clock=clock)
+        for component in components:
+            self.add(component)
+        self._replace(sys._getframe(1).f_globals.get("__name__", "?"), name)  # noqa: SLF001 (no other way to know who makes the app)
+
+    def _replace(self, module: str, name: str | None) -> None:
+        if name or module == "__main__":
+            place = (module, name or "+".join(self.components))
+            if place in _apps:
+                _apps[place].stop()
+            _apps[place] = self
+
+    def configure(self, *, clock: Literal["wall", "virtual"] | None = None, seed: int | None = None, broker: str | None = None) -> None:
+        """Choose clock, seed or broker, as long as the app was not used.
+
+        Raises:
+            InvalidValueError: the app was used already, or the clock is unknown.
+            BrokerURLError, CapabilityError: as for `App`.
+        """
+        if self._running.bus is not None:
+            raise InvalidValueError("configure(…)", "an app that was used", "a new app: clock, seed and broker cannot change on the way")
+        if clock not in {None, "wall", "virtual"}:
+            raise InvalidValueError("clock", clock, "'wall' or 'virtual'")
+        if clock is not None:
+            self.clock: Clock = VirtualClock() if clock == "virtual" else SystemClock()
+        self.seed = self.seed if seed is None else seed
+        self.broker = broker or self.broker
+        require(self.broker, virtual=self.clock.virtual)
+
+    @property
+    def now_ns(self) -> int:
+        """The app's time [ns]: since 1970-01-01 UTC, and in virtual time since its start."""
+        return self.clock.now_ns()
+
+    @property
+    def bus(self) -> Bus:
+        """The bus, opened when first used.
+
+        Raises:
+            ClosedError: the app is closed.
+        """
+        if self._closed:
+            raise ClosedError("the app")
+        if self._running.bus is None:
+            seed = self.seed if self.clock.virtual else None
+            bus = self._running.bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
+            if self._faults is not None:
+                self._faults.install(self.hooks, self.seed)
+            for component in self.components.values():
+                bus.declare(component)
+        return self._running.bus
+
+    def add(self, component: Component) -> None:
+        """Let one more component take part, from now on: what was published before does not reach it.
+
+        Raises:
+            InvalidValueError: another component has this name.
+        """
+        if component.name in self.components:
+            raise InvalidValueError("a component", component.name, f"a name that is not taken yet (taken: {', '.join(self.components)})")
+        self.components[component.name] = component
+        component.watchers.add(self)
+        if self._running.bus is not None:
+            self.bus.declare(component)
+            if self._running.loop is not None or self._running.workers:
+                self._serve(component, background=bool(self._running.workers))
+
+    def bind(self, component: Component) -> None:
+        """Take note that *component* has got a handler (it calls this itself)."""
+        if self._running.bus is None or self._closed:
+            return
+        self.bus.bind(component)
+        workers = self._running.workers.get(component.name)
+        if component.is_async and (workers is None or not isinstance(workers, AsyncWorkers)):
+            self._running.drop(component.name)
+            self._serve(component, background=bool(self._running.workers))
+
+    def publish(self, event: Event, *, key: str | None = None, must_route: bool = False, due_at: int | None = None) -> Receipt:
+        """Publish *event*; see `Bus.publish`."""
+        return self.bus.publish(event, key=key, must_route=must_route, due_at=due_at, source=self.name)
+
+    def publish_many(self, events: Iterable[Event]) -> list[Receipt]:
+        """Publish *events* in order; return when the broker has them all."""
+        return self.bus.publish_many(events, source=self.name)
+
+    def send(self, command: Command, *, key: str | None = None, due_at: int | None = None) -> Receipt:
+        """Send *command* to its one handler; see `Bus.send`."""
+        return self.bus.send(command, key=key, due_at=due_at, source=self.name)
+
+    def call_at(self, time_ns: int, function: Callable[[], None]) -> None:
+        """Call *function* when the app's clock shows *time_ns* [ns], from `advance` or `run_until_idle`."""
+        self._here().call_at(time_ns, function)
+
+    def run_until_idle(self, *, on_error: Literal["raise", "retry"] = "raise") -> int:
+        """Handle events in this thread until none is left, paused components aside.
+
+        Args:
+            on_error: "raise" gives you a handler's exception as it is, and keeps its event among the dead letters; "retry" tries again.
+
+        Returns:
+            How many deliveries came to their end [deliveries].
+
+        Raises:
+            VirtualTimeError: the app runs in the background already.
+        """
+        return self._run(None, on_error)
+
+    def advance(self, seconds: float, *, on_error: Literal["raise", "retry"] = "raise") -> int:
+        """Let *seconds* [s] of virtual time pass, and everything happen that belongs into them; returns and raises as `run_until_idle`.
+
+        Raises:
+            VirtualTimeError: the app has a wall clock.
+        """
+        if not self.clock.virtual:
+            raise VirtualTimeError("advance() moves a virtual clock, and this app has a wall clock; make it with App(…, clock='virtual')")
+        return self._run(self.now_ns + to_ns(seconds), on_error)
+
+    def _run(self, until_ns: int | None, on_error: str, stop: Callable[[], bool] | None = None) -> int:
+        loop, before = self._here(), self.trace.ended
+        for server in self._running.servers.values():
+            server.retrying = on_error == "retry"
+            server.raising = on_error == "raise" and server.name not in self._running.workers
+        loop.run(until_ns, stop)
+        while self._running.workers and self._outstanding(self._running.workers):
+            time.sleep(0.001)  # async handlers run beside us, on their own loop
+            loop.run(until_ns, stop)
+        for server in self._running.servers.values():
+            if on_error == "raise" and server.errors and server.name in self._running.workers:
+                raise server.errors.pop(0)
+        return self.trace.ended - before
+
+    def start(self) -> Self:
+        """Serve all components in the background, until `stop`.
+
+        Raises:
+            VirtualTimeError: virtual time has no background.
+        """
+        if self.clock.virtual:
+            raise VirtualTimeError("virtual time runs in your own thread: call advance(seconds) or run_until_idle(), or make the app with clock='wall'")
+        if not self._running.background:
+            self.bus.broker.threaded = self._running.background = True
+            self._running.drop_all()
+            for component in self.components.values():
+                self._serve(component, background=True)
+        return self
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End the background: handlers that run may finish, what was not acked goes back to its queue.
+
+        Raises:
+            WaitTimeoutError: a handler did not finish within *timeout* [s]; its event is delivered again.
+        """
+        late = self._running.drop_all(timeout)
+        self._running.background = False
+        if self._running.bus is not None:
+            self._running.bus.broker.threaded = False
+        if late:
+            raise WaitTimeoutError("the end of a handler", timeout, f"still running: {', '.join(late)}")
+
+    def close(self) -> None:
+        """Stop, and give everything back; trace, report and dead letters can still be read. Doing so twice is doing it once."""
+        if not self._closed:
+            bus = self._running.bus
+            if bus is not None:
+                self._dead = {name: bus.dead_letters(name) for name in self.components}
+            self._closed = True
+            self._finalizer()
+
+    def __enter__(self) -> Self:
+        if not self.clock.virtual:
+            self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait_for(self, event_type: type[_M], timeout: float = 2.0) -> _M:
+        """Return the next event of *event_type* that was published and not yet returned here, waiting for it up to *timeout* [s].
+
+        Raises:
+            WaitTimeoutError: none was published in time.
+        """
+        found = self.bus.recent[type_name(event_type)]
+        if self._running.background:
+            changed = threading.Event()
+            forget = self.hooks.on("published", lambda *_: changed.set())
+            deadline = time.monotonic() + timeout
+            while not found and (left := deadline - time.monotonic()) > 0:
+                changed.wait(left)
+                changed.clear()
+            forget()
+        elif not found:
+            self._run(self.now_ns + to_ns(timeout) if self.clock.virtual else None, "raise", lambda: bool(found))
+        if not found:
+            raise WaitTimeoutError(type_name(event_type), timeout, f"{len(self.trace.publications)} other events were published")
+        return found.popleft()  # type: ignore[no-any-return]
+
+    def wait_until_idle(self, timeout: float = 10.0) -> None:
+        """Wait until no component in the background has anything to do, paused ones aside.
+
+        Raises:
+            WaitTimeoutError: it takes longer than *timeout* [s].
+        """
+        deadline = time.monotonic() + timeout
+        while busy := self._outstanding(name for name in self.components if name not in self._paused):
+            if time.monotonic() > deadline:
+                raise WaitTimeoutError("the end of all work", timeout, ", ".join(f"{name} has {count} events" for name, count in busy.items()))
+            time.sleep(0.001)
+
+    def _outstanding(self, names: Iterable[str]) -> dict[str, int]:
+        with self.bus.broker.lock:
+            counts = {name: self.bus.outstanding(name) for name in names if name not in self._paused}
+        return {name: count for name, count in counts.items() if count}
+
+    def pause(self, name: str) -> None:
+        """Let component *name* take no more events; they wait in its queue."""
+        self._known(name)
+        self._paused.add(name)
+        if name in self._running.servers:
+            self._running.servers[name].paused = True
+
+    def resume(self, name: str) -> None:
+        """Let component *name* go on, with what has waited first."""
+        self._known(name)
+        self._paused.discard(name)
+        server = self._running.servers.get(name)
+        if server is not None:
+            server.paused = False
+            if name in self._running.workers:
+                self._running.workers[name].wake_all()
+            elif self._running.loop is not None:
+                self._running.loop.resume(server)
+
+    def backlog(self, name: str) -> int:
+        """Return how many events wait in the queue of component *name*, those being handled not counted [events]."""
+        return self.bus.backlog(self._known(name))
+
+    def dead_letters(self, name: str | None = None) -> list[DeadLetter]:
+        """Return the dead letters of component *name*, or of all, oldest first; they stay where they are."""
+        names = list(self.components) if name is None else [self._known(name)]
+        return [dead for each in names for dead in (self._dead.get(each, []) if self._closed else self.bus.dead_letters(each))]
+
+    def redrive(self, name: str) -> int:
+        """Put the dead letters of component *name* back into its queue; return how many [messages]."""
+        return self.bus.redrive(self._known(name))
+
+    def report(self) -> Table:
+        """Return what became of the deliveries of each component, the dead by name."""
+        counts: Counter[tuple[str, str]] = Counter((row.component, row.outcome) for row in self.trace.deliveries)
+        waiting = {name: 0 if self._closed else self.backlog(name) for name in self.components}
+        rows = [(name, *(counts[name, outcome] for outcome in _OUTCOMES), waiting[name]) for name in self.components]
+        dead = [f"{letter.component}: {letter.error} (in {letter.handler or 'no handler'}, line {letter.line})" for letter in self.dead_letters()]
+        unrouted = sum(row.queues == 0 for row in self.trace.publications)
+        says = f"{len(self.trace.publications)} events were published, {unrouted} of them to nobody."
+        return Table(("component", *_OUTCOMES, "waiting"), rows, says="\n".join([says, *(f"Dead: {line}" for line in dict.fromkeys(dead))]))
+
+    def __repr__(self) -> str:
+        clock = "virtual time" if self.clock.virtual else "real time"
+        return f"App({', '.join(self.components)}; {self.broker}, {clock})"
+
+    def _known(self, name: str) -> str:
+        if name not in self.components:
+            raise UnknownComponentError(name, self.components)
+        return name
+
+    def _here(self) -> EventLoop:
+        """Return the loop of this thread, with every component on it."""
+        if self._running.background:
+            raise VirtualTimeError("the app runs in the background already; use wait_until_idle() or wait_for(…), or stop() it first")
+        if self._running.loop is None:
+            bus = self.bus
+            self._running.loop = EventLoop(bus.clock)
+            for component in self.components.values():
+                self._serve(component, background=False)
+        return self._running.loop
+
+    def _serve(self, component: Component, *, background: bool) -> None:
+        random = self._randoms.setdefault(component.name, Random(f"{self.seed}/{component.name}"))
+        server = Server(component, self.bus, random, virtual_sleep if self.clock.virtual else asyncio.sleep)
+        server.paused = component.name in self._paused
+        self._running.servers[component.name] = server
+        if background or (component.is_async and not self.clock.virtual):
+            workers = self._running.workers[component.name] = workers_for(server)
+            workers.start()
+        else:
+            self._here().add(server)
+
+
+class _Running:
+    """What has to be ended when the app is: kept apart, so that an app that nobody refers to any more can end it."""
+
+    def __init__(self) -> None:
+        self.bus: Bus | None = None
+        self.loop: EventLoop | None = None
+        self.servers: dict[str, Server] = {}
+        self.workers: dict[str, Workers] = {}
+        self.background = False
+
+    def drop(self, name: str, timeout: float = 5.0) -> bool:
+        """Serve component *name* no longer; return whether its handlers finished in time."""
+        workers = self.workers.pop(name, None)
+        finished = workers is None or workers.stop(timeout)
+        if name in self.servers:
+            self.servers.pop(name).close()
+        return finished
+
+    def drop_all(self, timeout: float = 5.0) -> list[str]:
+        """Serve nobody any longer; return who did not finish in time."""
+        for workers in self.workers.values():
+            workers.stopping = True
+        self.loop = None
+        return [name for name in list(self.servers) if not self.drop(name, timeout)]
+
+    def end(self) -> None:
+        """Stop the threads and close the bus."""
+        self.drop_all()
+        if self.bus is not None:
+            self.bus.close()

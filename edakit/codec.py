@@ -1,0 +1,138 @@
+"""Event and context on the wire: CloudEvents 1.0 in binary mode, attributes in the headers and JSON in the body.
+
+Source:
+    CloudEvents specification 1.0.2; "AMQP Protocol Binding for CloudEvents 1.0.2", section 3.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from edakit.clock import NS
+from edakit.errors import DecodeError, MessageTooLargeError
+from edakit.events import CAUSATION, CORRELATION, ID, KEY, SOURCE, SUBJECT, TIME, TRACEPARENT, TYPE, Context, Message, encode_body
+
+__all__ = ["CONTENT_TYPE", "MAX_BODY", "decode", "encode", "rfc3339"]
+
+CONTENT_TYPE: Final = "application/json"
+MAX_BODY: Final = 256 * 1024
+"""Largest body by default [bytes]; larger things belong into a store, and their address into the event."""
+
+_SPEC: Final = "cloudEvents_specversion"
+_OWN_ID = re.compile(r"[0-9a-f]{16}")
+
+
+class _Second:
+    """The last second that was written out: neighbouring events share all but the digits behind the point."""
+
+    def __init__(self) -> None:
+        self.cached = (-1, "")
+
+    def text(self, second: int) -> str:
+        known, text = self.cached
+        if second != known:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self.cached = (second, text)
+        return text
+
+
+_second = _Second()
+
+
+def rfc3339(time_ns: int) -> str:
+    """Write a time [ns since 1970-01-01 UTC] as RFC 3339 with nine digits behind the point."""
+    second, rest = divmod(time_ns, NS)
+    return f"{_second.text(second)}.{rest:09d}Z"
+
+
+def encode(
+    event: Message, *, event_id: str, time_ns: int, source: str, key: str | None = None, cause: Context | None = None, max_body: int = MAX_BODY
+) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of *event*.
+
+    Args:
+        event: What to send.
+        event_id: Unique among the events of *source*.
+        time_ns: When it is published [ns since 1970-01-01 UTC].
+        source: Who publishes it.
+        key: Partition key; by default the field that the class names as `key=`, else that of the cause.
+        cause: The delivery whose handler publishes it; None for the first of a chain.
+        max_body: Largest body allowed [bytes].
+
+    Raises:
+        EventTypeError, EventValueError: it cannot travel as it is.
+        MessageTooLargeError: its body is larger than *max_body*.
+    """
+    cls = type(event)
+    body = encode_body(event)
+    if len(body) > max_body:
+        raise MessageTooLargeError(cls.__name__, len(body), max_body)
+    headers = {_SPEC: "1.0", ID: event_id, TYPE: cls.schema.type, SOURCE: source, TIME: rfc3339(time_ns)}
+    if key is None and cls.key is not None:
+        key = str(getattr(event, cls.key))
+    if cause is None:
+        correlation = event_id
+    else:
+        correlation = cause.correlation_id
+        headers[CAUSATION] = cause.headers[ID]
+        key = cause.headers.get(KEY) if key is None else key
+    headers[CORRELATION] = correlation
+    headers[TRACEPARENT] = _traceparent(correlation, event_id)
+    if key is not None:
+        headers[KEY] = headers[SUBJECT] = key
+    return body, headers
+
+
+def _traceparent(correlation: str, event_id: str) -> str:
+    """Derive trace id and span id, so that they need no random numbers of their own."""
+    if len(correlation) == len(event_id) == 16 and _OWN_ID.fullmatch(correlation):  # noqa: PLR2004 (the ids that edakit makes)
+        return f"00-{correlation}{correlation}-{event_id}-01"
+    trace = hashlib.blake2b(correlation.encode(), digest_size=16).hexdigest()
+    span = hashlib.blake2b(event_id.encode(), digest_size=8).hexdigest()
+    return f"00-{trace}-{span}-01"
+
+
+def check(body: object, headers: object, content_type: object, content_encoding: object, max_body: int) -> None:
+    """Refuse what is no event of ours, before a byte of its body is decoded.
+
+    Raises:
+        DecodeError: with the reason.
+    """
+    if not isinstance(headers, dict):
+        raise DecodeError(f"headers are {type(headers).__name__}, not a table")
+    if content_type != CONTENT_TYPE:
+        raise DecodeError(f"content type is {content_type!r}, known is {CONTENT_TYPE!r}")
+    if "compression" in headers:
+        raise DecodeError(f"compression {headers['compression']!r} is not accepted: a small body could unpack without limit")
+    if content_encoding not in {"utf-8", "UTF-8", None}:
+        raise DecodeError(f"content encoding is {content_encoding!r}, known is 'utf-8'")
+    if not isinstance(body, bytes | str):
+        raise DecodeError(f"body is {type(body).__name__}, not bytes")
+    if len(body) > max_body:
+        raise DecodeError(f"body has {len(body):,} bytes, at most {max_body:,} are allowed")
+    if headers.get(_SPEC) != "1.0":
+        raise DecodeError(f"{_SPEC} is {headers.get(_SPEC)!r}, known is '1.0'")
+    for name in (ID, TYPE, SOURCE, TIME):
+        if not isinstance(headers.get(name), str) or not headers[name]:
+            raise DecodeError(f"{name} is {headers.get(name)!r}, not a text")
+    for name in (SUBJECT, CORRELATION, CAUSATION, KEY, TRACEPARENT):
+        if not isinstance(headers.get(name, ""), str):
+            raise DecodeError(f"{name} is {headers[name]!r}, not a text")
+
+
+def decode(body: bytes, decoder: Callable[[bytes], Message]) -> Message:
+    """Return the event in *body*.
+
+    Raises:
+        DecodeError: the body is not JSON, or does not fit the event class.
+    """
+    try:
+        return decoder(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DecodeError(str(error)) from error

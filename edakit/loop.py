@@ -1,0 +1,171 @@
+"""The event loop of one thread: whichever component has an event gets its turn. Wall clock or virtual time, the same code.
+
+With a virtual clock it is a discrete-event scheduler: when nobody has anything to do, the clock jumps to the next timer.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from typing import Any, cast
+
+from edakit.clock import NS, Clock, VirtualClock, to_ns
+from edakit.delivery import Crash, Delivery
+from edakit.errors import VirtualTimeError
+from edakit.server import Server
+
+__all__ = ["EventLoop", "virtual_sleep"]
+
+
+class _Sleep:
+    """What a handler awaits in virtual time: it hands its wish to the loop."""
+
+    def __init__(self, seconds: float) -> None:
+        self.delay_ns = to_ns(seconds)
+
+    def __await__(self) -> Generator[_Sleep, None, None]:
+        yield self
+
+
+async def virtual_sleep(seconds: float) -> None:
+    """Wait *seconds* [s] of virtual time."""
+    await _Sleep(seconds)
+
+
+class EventLoop:
+    """One thread that serves several components, event by event, in the order of publication.
+
+    Args:
+        clock: What tells the time, and in virtual time is moved by this loop.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.servers: dict[str, Server] = {}
+        # One entry for each event that a component may have to look at: what keeps the order of publication across components.
+        self._ready: deque[Server] = deque()
+        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._counter = itertools.count()
+
+    def add(self, server: Server) -> None:
+        """Serve one more component."""
+        self.servers[server.name] = server
+        server.wake_at = lambda due_ns: self.call_at(due_ns, lambda: self._ready.append(server))
+        server.subscription.listen(lambda: self._ready.append(server))
+
+    def resume(self, server: Server) -> None:
+        """Let a component that was paused look at all that has come in."""
+        self._ready.extend([server] * max(1, len(server.subscription)))
+
+    def call_at(self, time_ns: int, function: Callable[[], None]) -> None:
+        """Call *function* when the clock shows *time_ns* [ns]; several of one time are called in the order in which they were asked for.
+
+        Raises:
+            VirtualTimeError: that time is over.
+        """
+        if self.clock.virtual and time_ns < self.clock.now_ns():
+            raise VirtualTimeError(f"virtual time is {self.clock.now_ns()} ns already, {time_ns} ns is over; schedule later times only")
+        heapq.heappush(self._timers, (time_ns, next(self._counter), function))
+
+    def run(self, until_ns: int | None = None, stop: Callable[[], bool] | None = None) -> None:
+        """Serve until nothing is left to do, or until the clock shows *until_ns* [ns], or *stop* says so."""
+        ready, timers = self._ready, self._timers
+        while not (stop and stop()):
+            if ready:
+                self._serve(ready.popleft())
+            elif timers and (until_ns is None or timers[0][0] <= until_ns):
+                self._wait_until(timers[0][0])
+                if not ready:
+                    heapq.heappop(timers)[2]()
+            else:
+                break
+        else_reached = not (stop and stop())
+        if until_ns is not None and else_reached:
+            self._wait_until(until_ns)
+
+    def _wait_until(self, time_ns: int) -> None:
+        if self.clock.virtual:
+            cast("VirtualClock", self.clock).advance_to(time_ns)
+        else:
+            time.sleep(max(0, time_ns - self.clock.now_ns()) / NS)
+
+    def _serve(self, server: Server) -> None:
+        if not server.free:
+            return
+        delivery = server.receive()
+        if delivery is None:
+            return
+        worker = heapq.heappop(server.free)
+        try:
+            busy_ns = server.begin(delivery, worker)
+        except Crash as crash:
+            self._crashed(server, delivery, crash)
+            return
+        if not busy_ns:
+            self._work(server, delivery)
+        elif self.clock.virtual:
+            self.call_at(self.clock.now_ns() + busy_ns, partial(self._work, server, delivery))
+        else:
+            time.sleep(busy_ns / NS)
+            self._work(server, delivery)
+
+    def _work(self, server: Server, delivery: Delivery) -> None:
+        handler = delivery.handler
+        if handler.is_async:
+            self._step(server, delivery, handler.function(delivery.event, delivery))
+            return
+        try:
+            try:
+                handler.function(delivery.event, delivery)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
+                server.failed(delivery, error)
+            else:
+                server.succeeded(delivery)
+        except Crash as crash:
+            self._crashed(server, delivery, crash)
+        except BaseException:
+            self._interrupted(server, delivery)
+            raise
+        else:
+            self._release(server, delivery.worker)
+
+    def _step(self, server: Server, delivery: Delivery, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run an `async def` handler up to its next await."""
+        try:
+            try:
+                wish = coroutine.send(None)
+                if not isinstance(wish, _Sleep):
+                    coroutine.throw(VirtualTimeError(f"in virtual time a handler can await context.sleep(…) only, not {wish!r}; use clock='wall' for the rest"))
+            except StopIteration:
+                server.succeeded(delivery)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (as above)
+                server.failed(delivery, error)
+            else:
+                self.call_at(self.clock.now_ns() + wish.delay_ns, partial(self._step, server, delivery, coroutine))
+                return
+        except Crash as crash:
+            self._crashed(server, delivery, crash)
+            return
+        except BaseException:
+            self._interrupted(server, delivery)
+            raise
+        self._release(server, delivery.worker)
+
+    def _crashed(self, server: Server, delivery: Delivery, crash: Crash) -> None:
+        server.crashed(delivery, crash)
+        self.call_at(self.clock.now_ns() + crash.restart_ns, lambda: self._release(server, delivery.worker))
+
+    def _interrupted(self, server: Server, delivery: Delivery) -> None:
+        """Lose nothing when a person presses Stop, or when a handler's exception is raised to the caller."""
+        if not delivery.message.acknowledged:
+            server.crashed(delivery, Crash())
+        self._release(server, delivery.worker)
+
+    def _release(self, server: Server, worker: int) -> None:
+        heapq.heappush(server.free, worker)
+        if server.has_more:
+            self._ready.append(server)

@@ -1,0 +1,1 @@
+"""kombu transports that keep their promises."""

@@ -1,0 +1,260 @@
+"""Messages, queues and exchanges inside one process: what `memory://` keeps, whoever is connected to it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
+
+from amqp.exceptions import ChannelError
+from kombu.message import Message as KombuMessage
+
+from edakit.errors import ClosedError, QueueFullError
+from edakit.transports.routing import Exchange
+
+if TYPE_CHECKING:
+    from edakit.transports.memory import Channel
+
+__all__ = ["LONGEST_WAIT", "Broker", "Content", "Message", "Queue"]
+
+LONGEST_WAIT = 30.0
+"""How long a publishing thread waits for room in a bounded queue before it is told that there is none [s]."""
+Content = tuple[Any, dict[str, Any], Any, Any, dict[str, Any]]
+"""Body, headers, content type, content encoding, properties: what all copies of a message share."""
+POLICIES = ("raise", "wait", "drop newest", "drop oldest")
+
+
+class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
+    """One queue's own copy of a message."""
+
+    __slots__ = ("attempt", "queue", "redelivered")
+    accept: ClassVar[Any] = None
+    _decoded_cache: Any = None
+    errors: ClassVar[Any] = ()
+
+    def __init__(self, content: Content, queue: Queue) -> None:
+        # Not super().__init__: it would unpack a compressed body without limit, and costs more than all the rest.
+        self.body, self.headers, self.content_type, self.content_encoding, self.properties = content
+        self.queue = queue
+        self.channel: Channel | None = None
+        self.attempt, self.redelivered = 1, False
+        self._state = "READY"
+
+    @property
+    def delivery_info(self) -> dict[str, Any]:
+        """Where it lies: redelivery goes back to this queue and to no other."""
+        return {"exchange": "", "routing_key": self.queue.name, "redelivered": self.redelivered}
+
+    def ack(self, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's signature)
+        """Tell the broker that the work is done."""
+        if multiple or self._state != "RECEIVED":
+            super().ack(multiple=multiple)
+            return
+        channel = self.channel
+        with channel.broker.lock:
+            if channel.unacked.pop(self.delivery_tag, None) is None:
+                raise ClosedError("the channel that received this message")
+            self._state = "ACK"
+            self.queue.in_flight -= 1
+
+    def retry(self, due_ns: int) -> None:
+        """Give it back to its queue, to be delivered once more not before *due_ns* [ns], as the next attempt."""
+        with self.channel.broker.lock:
+            del self.channel.unacked[self.delivery_tag]
+            self._state = "REQUEUED"
+            self.attempt += 1
+            self.queue.put_back(self, due_ns)
+
+    def postpone(self, due_ns: int) -> None:
+        """Give it back to its queue, to be delivered not before *due_ns* [ns]; this was no attempt."""
+        self.retry(due_ns)
+        self.attempt -= 1
+
+    def duplicate(self) -> None:
+        """Put a second copy with the same id into its queue, as a producer does that was not told of its success."""
+        copy = Message((self.body, self.headers, self.content_type, self.content_encoding, self.properties), self.queue)
+        with self.queue.broker.lock:
+            self.queue.append(copy)
+
+
+class Queue:
+    """One queue: ready messages in order, those that wait for their time, and a count of those being handled.
+
+    Every method is called with the broker's lock held.
+
+    Args:
+        broker: Whose lock and clock it uses.
+        name: Its name.
+        bound: Most messages that it holds, those being handled not counted [messages]; None for no bound.
+        when_full: One of `POLICIES`.
+    """
+
+    def __init__(self, broker: Broker, name: str, bound: int | None = None, when_full: str = "raise") -> None:
+        self.broker, self.name, self.bound, self.when_full = broker, name, bound, when_full
+        self.ready: deque[Message] = deque()
+        self.waiting: list[tuple[int, int, Message]] = []
+        self.in_flight = 0
+        self.listeners: list[Callable[[], None]] = []
+        self.on_drop: Callable[[Message], None] = lambda message: None
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self.waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more."""
+        return self.bound is not None and len(self) >= self.bound
+
+    def append(self, message: Message) -> None:
+        """Take a new message at the end."""
+        self.ready.append(message)
+        for wake in self.listeners:
+            wake()
+
+    def put_back(self, message: Message, due_ns: int) -> None:
+        """Take a message back that was being handled, to be delivered when it is due."""
+        self.in_flight -= 1
+        heapq.heappush(self.waiting, (due_ns, next(self.broker.counter), message))
+        for wake in self.listeners:
+            wake()
+
+    def restore(self, messages: list[Message]) -> None:
+        """Take messages back to the front, in the order in which they were delivered."""
+        self.in_flight -= len(messages)
+        for message in reversed(messages):
+            message._state, message.redelivered = "READY", True
+            self.ready.appendleft(message)
+            for wake in self.listeners:
+                wake()
+
+    def pop(self) -> Message | None:
+        """Hand out the next message that is due, or None."""
+        if self.waiting and self.waiting[0][0] <= self.broker.now_ns():
+            message = heapq.heappop(self.waiting)[2]
+        elif self.ready:
+            message = self.ready.popleft()
+        else:
+            return None
+        self.in_flight += 1
+        if self.bound is not None:
+            self.broker.has_room.notify_all()
+        return message
+
+    def next_due_ns(self) -> int | None:
+        """When the earliest waiting message is due [ns]; None if none waits."""
+        return self.waiting[0][0] if self.waiting else None
+
+
+class Broker:
+    """Exchanges and queues that several connections of one process share.
+
+    Args:
+        now_ns: The clock by which waiting messages become due [ns].
+    """
+
+    named: ClassVar[WeakValueDictionary[str, Broker]] = WeakValueDictionary()
+
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self.now_ns = now_ns
+        # Re-entrant: a finalizer may close a channel while this very thread holds the lock.
+        self.lock = threading.RLock()
+        self.has_room = threading.Condition(self.lock)
+        self.counter = itertools.count(1)
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, Queue] = {}
+        self.threaded = False
+
+    def publish(self, exchange: str, routing_key: str, content: Content) -> int:
+        """Give each queue that is bound its own copy; return how many took it.
+
+        Raises:
+            QueueFullError: one of them is full and its policy is not to drop; then none took it.
+            ChannelError: there is no such exchange.
+        """
+        with self.lock:
+            names = self._exchange(exchange).route(routing_key) if exchange else (routing_key,) if routing_key in self.queues else ()
+            queues = self.queues
+            taken = len(names)
+            for name in names:
+                if queues[name].bound is not None:
+                    return self._publish_bounded([queues[name] for name in names], content)
+            for name in names:
+                queue = queues[name]
+                queue.append(Message(content, queue))
+            return taken
+
+    def _publish_bounded(self, targets: list[Queue], content: Content) -> int:
+        refusing = [queue for queue in targets if not queue.when_full.startswith("drop")]
+        for queue in refusing:
+            self._wait_for_room(queue, refusing)
+        taken = 0
+        for queue in targets:
+            message = Message(content, queue)
+            if queue.full and queue.when_full == "drop newest":
+                queue.on_drop(message)
+                continue
+            if queue.full and queue.ready:
+                queue.on_drop(queue.ready.popleft())
+            queue.append(message)
+            taken += 1
+        return taken
+
+    def _wait_for_room(self, queue: Queue, refusing: list[Queue]) -> None:
+        if not queue.full:
+            return
+        # In one thread nobody would make room while we wait.
+        waits = LONGEST_WAIT if queue.when_full == "wait" and self.threaded else 0.0
+        if not (waits and self.has_room.wait_for(lambda: not any(queue.full for queue in refusing), waits)):
+            raise QueueFullError(queue.name, queue.bound or 0, waits)
+
+    def declare_exchange(self, name: str, kind: str) -> None:
+        """Make an exchange; doing so twice is doing it once."""
+        with self.lock:
+            known = self.exchanges.setdefault(name, Exchange(name, kind))
+        if known.kind != kind:
+            raise ChannelError(f"PRECONDITION_FAILED - exchange {name!r} is of kind {known.kind}, not {kind}", (40, 10), "Channel.exchange_declare", "406")
+
+    def declare_queue(self, name: str, bound: int | None = None, when_full: str = "raise") -> Queue:
+        """Make a queue; doing so twice is doing it once, with the newer bound."""
+        with self.lock:
+            queue = self.queues.setdefault(name, Queue(self, name))
+            queue.bound, queue.when_full = bound, when_full
+            return queue
+
+    def delete_queue(self, name: str) -> None:
+        """Remove a queue with all that is in it."""
+        with self.lock:
+            self.queues.pop(name, None)
+            for exchange in self.exchanges.values():
+                exchange.forget(name)
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue.
+
+        Raises:
+            ChannelError: there is none of this name.
+        """
+        if name not in self.queues:
+            raise ChannelError(f"NOT_FOUND - no queue {name!r}", (50, 10), "Channel.queue_declare", "404")
+        return self.queues[name]
+
+    def _exchange(self, name: str) -> Exchange:
+        if name not in self.exchanges:
+            raise ChannelError(f"NOT_FOUND - no exchange {name!r}", (40, 10), "Channel.exchange_declare", "404")
+        return self.exchanges[name]
+
+    def bind(self, queue: str, exchange: str, routing_key: str) -> None:
+        """Let *queue* take what is published to *exchange* and fits *routing_key*."""
+        with self.lock:
+            self.queue(queue)
+            self._exchange(exchange).bind(queue, routing_key)
+
+    def unbind(self, queue: str, exchange: str, routing_key: str) -> None:
+        """Undo a `bind`."""
+        with self.lock:
+            self._exchange(exchange).unbind(queue, routing_key)
