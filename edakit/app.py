@@ -127,6 +127,8 @@ class App:
                 self._faults.install(self.hooks, self.seed)
             for component in self.components.values():
                 bus.declare(component)
+            # From the first event on, so that events are handled in the order of publication.
+            self._here()
         return self._running.bus
 
     def add(self, component: Component) -> None:
@@ -141,8 +143,7 @@ class App:
         component.watchers.add(self)
         if self._running.bus is not None:
             self.bus.declare(component)
-            if self._running.loop is not None or self._running.workers:
-                self._serve(component, background=bool(self._running.workers))
+            self._serve(component, background=self._running.background)
 
     def bind(self, component: Component) -> None:
         """Take note that *component* has got a handler (it calls this itself)."""
@@ -150,9 +151,9 @@ class App:
             return
         self.bus.bind(component)
         workers = self._running.workers.get(component.name)
-        if component.is_async and (workers is None or not isinstance(workers, AsyncWorkers)):
+        if component.is_async and not isinstance(workers, AsyncWorkers):
             self._running.drop(component.name)
-            self._serve(component, background=bool(self._running.workers))
+            self._serve(component, background=self._running.background)
 
     def publish(self, event: Event, *, key: str | None = None, must_route: bool = False, due_at: int | None = None) -> Receipt:
         """Publish *event*; see `Bus.publish`."""
@@ -196,17 +197,28 @@ class App:
 
     def _run(self, until_ns: int | None, on_error: str, stop: Callable[[], bool] | None = None) -> int:
         loop, before = self._here(), self.trace.ended
+        beside = [component for component in self.components.values() if self._beside(component)]
+        for component in beside:
+            self._serve(component, background=True)
         for server in self._running.servers.values():
             server.retrying = on_error == "retry"
             server.raising = on_error == "raise" and server.name not in self._running.workers
-        loop.run(until_ns, stop)
-        while self._running.workers and self._outstanding(self._running.workers):
-            time.sleep(0.001)  # async handlers run beside us, on their own loop
+        try:
             loop.run(until_ns, stop)
-        for server in self._running.servers.values():
-            if on_error == "raise" and server.errors and server.name in self._running.workers:
-                raise server.errors.pop(0)
+            while self._outstanding(component.name for component in beside):
+                time.sleep(0.001)
+                loop.run(until_ns, stop)
+        finally:
+            errors = [error for component in beside for error in self._running.servers[component.name].errors]
+            for component in beside:
+                self._running.drop(component.name)
+        if errors and on_error == "raise":
+            raise errors[0]
         return self.trace.ended - before
+
+    def _beside(self, component: Component) -> bool:
+        """Whether it runs beside this thread: in real time `async def` handlers need an asyncio loop, and a notebook's is taken."""
+        return component.is_async and not self.clock.virtual
 
     def start(self) -> Self:
         """Serve all components in the background, until `stop`.
@@ -354,15 +366,17 @@ class App:
         return self._running.loop
 
     def _serve(self, component: Component, *, background: bool) -> None:
+        if self._beside(component) and not background:
+            return  # its turn comes with the next run
         random = self._randoms.setdefault(component.name, Random(f"{self.seed}/{component.name}"))
         server = Server(component, self.bus, random, virtual_sleep if self.clock.virtual else asyncio.sleep)
         server.paused = component.name in self._paused
         self._running.servers[component.name] = server
-        if background or (component.is_async and not self.clock.virtual):
+        if background:
             workers = self._running.workers[component.name] = workers_for(server)
             workers.start()
-        else:
-            self._here().add(server)
+        elif self._running.loop is not None:
+            self._running.loop.add(server)
 
 
 class _Running:

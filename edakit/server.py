@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
+from kombu.exceptions import MessageStateError
+
 from edakit.bus import Bus
 from edakit.codec import check, decode
 from edakit.component import Component
 from edakit.delivery import Crash, Delivery, Postpone
-from edakit.errors import ClosedError, DecodeError
+from edakit.errors import DecodeError
 from edakit.events import ID, KEY, TYPE
 from edakit.transports.broker import Message
 
@@ -136,7 +138,7 @@ class Server:
         if self.component.ack == "after" or delivery.handler is None:
             try:
                 delivery.message.ack()
-            except ClosedError:
+            except MessageStateError:
                 # The subscription was closed under the handler: the event went back to its queue and is delivered again.
                 pass
         if self.keys is not None:
@@ -159,7 +161,7 @@ class Server:
             self._row(delivery, outcome)
         if self.keys is not None:
             self.keys.hold(delivery.message)
-        (delivery.message.retry if outcome == "retried" else delivery.message.postpone)(due_ns)
+        delivery.message.retry(due_ns, attempt=outcome == "retried")
         self.wake_at(due_ns)
 
     def _row(self, delivery: Delivery, outcome: str) -> None:

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from amqp.exceptions import ChannelError
 from kombu.message import Message as KombuMessage
 
-from edakit.errors import ClosedError, QueueFullError
+from edakit.errors import QueueFullError
 from edakit.transports.routing import Exchange
 
 if TYPE_CHECKING:
@@ -51,35 +51,37 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
         return {"exchange": "", "routing_key": self.queue.name, "redelivered": self.redelivered}
 
     def ack(self, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's signature)
-        """Tell the broker that the work is done."""
+        """Tell the broker that the work is done.
+
+        Raises:
+            MessageStateError: it went back to its queue already, or was acked.
+        """
         if multiple or self._state != "RECEIVED":
             super().ack(multiple=multiple)
             return
-        channel = self.channel
-        with channel.broker.lock:
-            if channel.unacked.pop(self.delivery_tag, None) is None:
-                raise ClosedError("the channel that received this message")
+        with self.queue.broker.lock:
+            if self.channel.unacked.pop(self.delivery_tag, None) is None:
+                raise self.MessageStateError(f"message {self.delivery_tag} of queue {self.queue.name!r} is not this channel's any more")
             self._state = "ACK"
             self.queue.in_flight -= 1
 
-    def retry(self, due_ns: int) -> None:
-        """Give it back to its queue, to be delivered once more not before *due_ns* [ns], as the next attempt."""
-        with self.channel.broker.lock:
+    def retry(self, due_ns: int, *, attempt: bool = True) -> None:
+        """Give it back to its queue, to be delivered once more not before *due_ns* [ns]; *attempt* tells whether this one counted."""
+        with self.queue.broker.lock:
             del self.channel.unacked[self.delivery_tag]
-            self._state = "REQUEUED"
-            self.attempt += 1
-            self.queue.put_back(self, due_ns)
+            self.queue.put_back(self.again(attempt=self.attempt + attempt), due_ns)
 
-    def postpone(self, due_ns: int) -> None:
-        """Give it back to its queue, to be delivered not before *due_ns* [ns]; this was no attempt."""
-        self.retry(due_ns)
-        self.attempt -= 1
+    def again(self, *, attempt: int, redelivered: bool = True) -> Message:
+        """Return a fresh copy for the next delivery, and make this one useless: who still holds it must not ack the other."""
+        copy = Message((self.body, self.headers, self.content_type, self.content_encoding, self.properties), self.queue)
+        copy.attempt, copy.redelivered = attempt, redelivered
+        self._state = "REQUEUED"
+        return copy
 
     def duplicate(self) -> None:
         """Put a second copy with the same id into its queue, as a producer does that was not told of its success."""
-        copy = Message((self.body, self.headers, self.content_type, self.content_encoding, self.properties), self.queue)
         with self.queue.broker.lock:
-            self.queue.append(copy)
+            self.queue.append(Message((self.body, self.headers, self.content_type, self.content_encoding, self.properties), self.queue))
 
 
 class Queue:
@@ -127,8 +129,7 @@ class Queue:
         """Take messages back to the front, in the order in which they were delivered."""
         self.in_flight -= len(messages)
         for message in reversed(messages):
-            message._state, message.redelivered = "READY", True
-            self.ready.appendleft(message)
+            self.ready.appendleft(message.again(attempt=message.attempt))
             for wake in self.listeners:
                 wake()
 

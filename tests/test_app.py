@@ -1,0 +1,550 @@
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+
+from edakit import App, Bus, Component, Constant, DeadLetter, Event, Inbox
+from edakit.errors import (
+    ClosedError,
+    HandlerConflictError,
+    HandlerCountError,
+    InvalidValueError,
+    UnknownComponentError,
+    UnroutableEventError,
+    VirtualTimeError,
+    WaitTimeoutError,
+)
+from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, cart_component, recorder
+
+
+def test_a_command_becomes_an_event_that_every_subscriber_gets_once():
+    mail, mailed = recorder("mail")
+    stock, stocked = recorder("stock")
+    app = App(cart_component(), mail, stock)
+
+    app.send(AddItem(cart_id="c-1", product_id="7", quantity=3))
+    assert app.run_until_idle() == 3
+
+    assert mailed == stocked == [CartItemAdded(cart_id="c-1", product_id="7", quantity=3)]
+
+
+def test_the_publisher_does_not_wait_for_the_handlers():
+    mail, mailed = recorder("mail")
+    app = App(mail)
+
+    app.publish(CartItemAdded(cart_id="c-1"))
+
+    assert mailed == []
+    assert app.backlog("mail") == 1
+
+
+def test_a_component_that_subscribes_later_gets_only_what_comes_after():
+    late, seen = recorder("late")
+    app = App()
+    app.publish(CartItemAdded(cart_id="before"))
+    app.add(late)
+    app.publish(CartItemAdded(cart_id="after"))
+    app.run_until_idle()
+
+    assert [event.cart_id for event in seen] == ["after"]
+
+
+def test_a_paused_component_catches_up():
+    mail, mailed = recorder("mail")
+    app = App(mail, clock="virtual")
+    app.pause("mail")
+    for number in range(5):
+        app.publish(CartItemAdded(cart_id=f"c-{number}"))
+        app.advance(seconds=1)
+    assert mailed == []
+
+    app.resume("mail")
+    app.run_until_idle()
+
+    assert len(mailed) == 5
+    assert [row.done_at for row in app.trace.deliveries] == [5_000_000_000] * 5
+
+
+def test_events_are_handled_in_the_order_of_publication_across_components():
+    order = []
+    one, two = Component("one"), Component("two")
+    one.on(CartItemAdded)(lambda event, context: order.append(("one", event.cart_id)))
+    two.on(OrderPlaced)(lambda event, context: order.append(("two", event.order_id)))
+    app = App(one, two)
+
+    app.publish_many([CartItemAdded(cart_id="1"), OrderPlaced(order_id="2"), CartItemAdded(cart_id="3")])
+    app.run_until_idle()
+
+    assert order == [("one", "1"), ("two", "2"), ("one", "3")]
+
+
+def test_an_event_without_handlers_is_counted_and_must_route_raises():
+    app = App(recorder("mail")[0])
+
+    assert app.publish(OrderPlaced(order_id="o-1")).queues == 0
+    with pytest.raises(UnroutableEventError, match=r"'order.placed' \(bound: 'cart.item.added'\)"):
+        app.publish(OrderPlaced(order_id="o-1"), must_route=True)
+    assert "1 of them to nobody" in app.report().says
+
+
+def test_a_command_needs_exactly_one_handler():
+    other = Component("other")
+    other.on(AddItem)(lambda command, context: None)
+
+    with pytest.raises(HandlerCountError, match="no component handles the command 'add.item'"):
+        App().send(AddItem(cart_id="c-1"))
+    with pytest.raises(HandlerCountError, match=r"has 2 handlers \(cart, other\)"):
+        App(cart_component(), other).send(AddItem(cart_id="c-1"))
+
+
+def test_a_command_may_go_to_another_app_on_a_shared_broker():
+    shop, desk = App(cart_component(), broker="memory://shared-desk"), App(broker="memory://shared-desk")
+    shop.run_until_idle()
+
+    assert desk.send(AddItem(cart_id="c-1")).queues == 1
+    assert shop.run_until_idle() == 1
+
+
+def test_a_different_handler_for_the_same_event_is_refused():
+    component, _ = recorder("mail")
+
+    def another(event, context):
+        """Do something else."""
+
+    with pytest.raises(HandlerConflictError, match="'mail' handles 'cart.item.added' with"):
+        component.on(CartItemAdded)(another)
+
+
+def test_running_a_cell_again_replaces_the_handler():
+    component, calls = Component("mail"), []
+
+    def cell(mark):
+        def handle(event, context):
+            calls.append(mark)
+
+        component.on(CartItemAdded)(handle)
+
+    app = App(component)
+    for mark in ("old", "new"):
+        cell(mark)
+    app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle()
+
+    assert calls == ["new"]
+
+
+def test_a_handler_must_take_an_event_and_a_context():
+    with pytest.raises(InvalidValueError, match=r"two arguments, \(event, context\)"):
+        Component("mail").on(CartItemAdded)(lambda event: None)
+
+
+def test_a_handler_that_is_added_to_a_running_app_gets_events():
+    component, seen = Component("mail"), threading.Event()
+    with App(component) as app:
+        component.on(CartItemAdded)(lambda event, context: seen.set())
+        app.publish(CartItemAdded(cart_id="c-1"))
+        assert seen.wait(5)
+
+
+def test_an_async_handler_that_is_added_to_a_running_app_is_awaited():
+    component, seen = recorder("mail", OrderPlaced)
+    done = threading.Event()
+    with App(component) as app:
+
+        @component.on(CartItemAdded)
+        async def later(event, context):
+            await context.sleep(0)
+            done.set()
+
+        app.publish(CartItemAdded(cart_id="c-1"))
+        assert done.wait(5)
+
+
+def failing(name="mail", **options):
+    component = Component(name, **options)
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        raise ValueError("no such template")
+
+    return component
+
+
+def test_a_handlers_exception_is_the_cells_traceback_and_its_event_is_kept():
+    app = App(failing())
+    app.publish(CartItemAdded(cart_id="c-1"))
+
+    with pytest.raises(ValueError, match="no such template") as caught:
+        app.run_until_idle()
+
+    (dead,) = app.dead_letters("mail")
+    assert "app.redrive('mail')" in caught.value.__notes__[0]
+    assert (dead.reason, dead.error, dead.attempts) == ("failed", "ValueError: no such template", 1)
+    assert dead.handler.endswith("handle")
+    assert dead.line > 0
+
+
+def test_an_async_handlers_exception_is_the_cells_traceback():
+    component = Component("mail")
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        raise ValueError("no such template")
+
+    app = App(component)
+    app.publish(CartItemAdded(cart_id="c-1"))
+
+    with pytest.raises(ValueError, match="no such template"):
+        app.run_until_idle()
+
+
+def test_a_failing_event_is_tried_again_with_growing_pauses_then_given_up_and_can_be_redriven():
+    app = App(failing(max_attempts=3), clock="virtual")
+    app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle(on_error="retry")
+
+    rows = app.trace.deliveries
+    assert [(row.attempt, row.outcome) for row in rows] == [(1, "retried"), (2, "retried"), (3, "dead")]
+    assert 0 < rows[1].started_at <= 100_000_000
+    assert 0 < rows[2].started_at - rows[1].done_at <= 200_000_000
+    assert "ValueError: no such template (in failing.<locals>.handle, line" in repr(app.report())
+
+    assert app.redrive("mail") == 1
+    assert app.dead_letters("mail") == []
+    app.run_until_idle(on_error="retry")
+    assert len(app.dead_letters("mail")) == 1
+
+
+def test_async_handlers_wait_together_on_the_apps_clock():
+    component = Component("mail", concurrency=3)
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        await context.sleep(2)
+
+    app = App(component, clock="virtual")
+    for _ in range(4):
+        app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle()
+
+    assert [(row.worker, row.done_at // 10**9) for row in app.trace.deliveries] == [(0, 2), (1, 2), (2, 2), (0, 4)]
+
+
+def test_awaiting_anything_else_in_virtual_time_is_refused():
+    import asyncio
+
+    component = Component("mail")
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        await asyncio.sleep(0)
+
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="c-1"))
+
+    with pytest.raises(VirtualTimeError, match=r"context.sleep\(…\) only"):
+        app.run_until_idle()
+
+
+def test_service_times_keep_workers_busy():
+    component, _ = recorder("stock", concurrency=2, takes=Constant(1))
+    app = App(component, clock="virtual")
+    for _ in range(3):
+        app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle()
+
+    assert [(row.worker, row.started_at // 10**9, row.done_at // 10**9) for row in app.trace.deliveries] == [(0, 0, 1), (1, 0, 1), (0, 1, 2)]
+
+
+def test_order_per_key_holds_the_key_back_while_one_of_it_is_retried():
+    component, done, tries = Component("stock", order="per key", concurrency=4), [], []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        tries.append(event)
+        if event.product_id == "first" and context.attempt < 3:
+            raise ValueError("not yet")
+        done.append((event.cart_id, event.product_id))
+
+    app = App(component, clock="virtual")
+    for cart_id, product_id in [("a", "first"), ("a", "second"), ("b", "other"), ("a", "third")]:
+        app.publish(CartItemAdded(cart_id=cart_id, product_id=product_id))
+    app.run_until_idle(on_error="retry")
+
+    assert done == [("b", "other"), ("a", "first"), ("a", "second"), ("a", "third")]
+    assert len(tries) == 6
+
+
+def test_without_order_per_key_a_retry_is_overtaken():
+    component, done = Component("stock"), []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        if event.product_id == "first" and context.attempt == 1:
+            raise ValueError("not yet")
+        done.append(event.product_id)
+
+    app = App(component, clock="virtual")
+    for product_id in ("first", "second"):
+        app.publish(CartItemAdded(cart_id="a", product_id=product_id))
+    app.run_until_idle(on_error="retry")
+
+    assert done == ["second", "first"]
+
+
+def test_an_inbox_makes_a_repeated_delivery_harmless():
+    component, seen = recorder("payment", inbox=Inbox())
+    app = App(component, clock="virtual")
+    app.hooks.on("received", lambda name, delivery: delivery.message.duplicate() if not seen else None)
+    app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle()
+
+    assert len(seen) == 1
+    assert [row.outcome for row in app.trace.deliveries] == ["handled", "duplicate"]
+
+
+def test_at_most_once_acks_before_the_work():
+    app = App(failing(ack="before"), clock="virtual")
+    app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle(on_error="retry")
+
+    assert [row.outcome for row in app.trace.deliveries] == ["dead"]
+
+
+def test_a_bound_pattern_brings_types_that_nobody_knows_and_they_are_counted():
+    component = Component("audit", bindings=["#"])
+    app = App(component)
+    app.publish(OrderPlaced(order_id="o-1"))
+    app.run_until_idle()
+
+    assert [row.outcome for row in app.trace.deliveries] == ["ignored"]
+
+
+def test_what_a_full_queue_drops_is_counted():
+    component, seen = recorder("mail", bound=2, when_full="drop newest")
+    app = App(component, clock="virtual")
+    for number in range(3):
+        app.publish(CartItemAdded(cart_id=str(number)))
+    app.run_until_idle()
+
+    assert [event.cart_id for event in seen] == ["0", "1"]
+    assert sorted(row.outcome for row in app.trace.deliveries) == ["handled", "handled", "refused"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_components_run_in_the_background_until_they_are_stopped(concurrency):
+    mail, mailed = recorder("mail", concurrency=concurrency)
+    before = threading.active_count()
+    with App(cart_component(), mail) as app:
+        for number in range(200):
+            app.send(AddItem(cart_id=f"c-{number}"))
+        app.wait_until_idle()
+
+    assert sorted(event.cart_id for event in mailed) == sorted(f"c-{number}" for number in range(200))
+    assert threading.active_count() == before
+
+
+def test_wait_for_returns_the_events_one_after_the_other():
+    with App(cart_component()) as app:
+        for cart_id in ("a", "b"):
+            app.send(AddItem(cart_id=cart_id))
+
+        assert [app.wait_for(CartItemAdded).cart_id for _ in range(2)] == ["a", "b"]
+        with pytest.raises(WaitTimeoutError, match="cart.item.added did not happen within 0.01 s"):
+            app.wait_for(CartItemAdded, timeout=0.01)
+
+
+def test_wait_for_moves_virtual_time_no_further_than_needed():
+    slow = Component("cart", takes=Constant(1))
+    slow.on(AddItem)(lambda command, context: context.publish(CartItemAdded(cart_id=command.cart_id)) and None)
+    app = App(slow, clock="virtual")
+    app.send(AddItem(cart_id="a"))
+
+    assert app.wait_for(CartItemAdded, timeout=5).cart_id == "a"
+    assert app.now_ns == 1_000_000_000
+
+
+def test_stopping_gives_back_what_was_not_handled_and_nothing_is_lost():
+    mail, mailed = recorder("mail")
+    app = App(mail)
+    app.start()
+    app.pause("mail")
+    for number in range(5):
+        app.publish(CartItemAdded(cart_id=str(number)))
+    app.stop()
+    app.resume("mail")
+    app.run_until_idle()
+
+    assert len(mailed) == 5
+
+
+def test_a_handler_that_does_not_end_is_named_when_the_app_stops():
+    release, component = threading.Event(), Component("mail")
+    component.on(CartItemAdded)(lambda event, context: release.wait(10))
+    app = App(component).start()
+    app.publish(CartItemAdded(cart_id="c-1"))
+    while not app.trace.publications or app.backlog("mail"):
+        time.sleep(0.001)
+
+    with pytest.raises(WaitTimeoutError, match="still running: mail"):
+        app.stop(timeout=0.01)
+    release.set()
+    assert app.backlog("mail") == 1, "its event is delivered again"
+
+
+def test_a_handler_that_exits_does_not_end_its_thread():
+    component, calls = Component("mail", max_attempts=1), []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        calls.append(event)
+        raise SystemExit
+
+    with App(component) as app:
+        app.publish_many([CartItemAdded(cart_id="1"), CartItemAdded(cart_id="2")])
+        app.wait_until_idle()
+        assert len(app.dead_letters()) == 2
+
+
+def test_an_interrupt_gives_the_event_back():
+    component, tries = Component("mail"), []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        tries.append(context.attempt)
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="1"))
+    with pytest.raises(KeyboardInterrupt):
+        app.run_until_idle()
+    app.run_until_idle()
+
+    assert tries == [1, 1]
+
+
+def test_use_after_close_raises_and_the_record_stays():
+    app = App(failing())
+    app.publish(CartItemAdded(cart_id="c-1"))
+    with pytest.raises(ValueError, match="template"):
+        app.run_until_idle()
+    app.close()
+    app.close()
+
+    for use in (app.run_until_idle, lambda: app.publish(CartItemAdded(cart_id="c-1")), lambda: app.backlog("mail"), app.start):
+        with pytest.raises(ClosedError, match="the app is closed; make a new one"):
+            use()
+    assert isinstance(app.dead_letters()[0], DeadLetter)
+    assert "Dead: mail: ValueError" in app.report().says
+
+
+def test_a_closed_bus_says_so():
+    bus = Bus()
+    bus.close()
+
+    for use in (lambda: bus.publish(CartItemAdded(cart_id="c-1")), bus.connect):
+        with pytest.raises(ClosedError, match="the bus is closed"):
+            use()
+
+
+def test_an_app_that_nobody_refers_to_leaves_no_thread():
+    before = threading.active_count()
+    app = App(recorder("mail")[0]).start()
+    gone = weakref.ref(app)
+    del app
+    gc.collect()
+
+    assert gone() is None
+    assert threading.active_count() == before
+
+
+def test_an_app_of_the_same_name_stops_the_one_it_replaces():
+    before = threading.active_count()
+    old = App(recorder("mail")[0], name="desk").start()
+    App(recorder("mail")[0], name="desk")
+
+    assert threading.active_count() == before
+    old.publish(CartItemAdded(cart_id="c-1"))
+    assert old.run_until_idle() == 1
+
+
+def test_a_bus_on_memory_is_private_and_a_named_one_is_shared():
+    one, seen = recorder("mail")
+    App(broker="memory://").publish(CartItemAdded(cart_id="c-1"))
+    first, second = App(one, broker="memory://hall"), App(broker="memory://hall")
+    first.run_until_idle()
+    second.publish(CartItemAdded(cart_id="c-2"))
+    first.run_until_idle()
+
+    assert [event.cart_id for event in seen] == ["c-2"]
+
+
+def test_clock_seed_and_broker_can_be_chosen_until_the_app_is_used():
+    app = App(recorder("mail")[0])
+    app.configure(clock="virtual", seed=7)
+    app.publish(CartItemAdded(cart_id="c-1"))
+
+    assert app.now_ns == 0
+    with pytest.raises(InvalidValueError, match="a new app"):
+        app.configure(seed=8)
+
+
+@pytest.mark.parametrize("use", [lambda app: app.pause("male"), lambda app: app.resume("male"), lambda app: app.backlog("male"), lambda app: app.redrive("male")])
+def test_an_unknown_component_is_named_with_the_known_ones(use):
+    with pytest.raises(UnknownComponentError, match=r"no component is called 'male' \(known: mail\)"):
+        use(App(recorder("mail")[0]))
+
+
+def test_two_components_of_one_name_are_refused():
+    with pytest.raises(InvalidValueError, match="taken: mail"):
+        App(recorder("mail")[0], recorder("mail")[0])
+
+
+def test_background_and_virtual_time_exclude_each_other():
+    with pytest.raises(VirtualTimeError, match=r"advance\(seconds\)"):
+        App(clock="virtual").start()
+    with pytest.raises(VirtualTimeError, match="wall clock"):
+        App().advance(1)
+    with App() as app, pytest.raises(VirtualTimeError, match="in the background already"):
+        app.run_until_idle()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"concurrency": 0}, {"prefetch": 0}, {"max_attempts": -1}, {"bound": 0}, {"order": "total"}, {"when_full": "cry"}, {"ack": "never"}, {"takes": 0.004}, {"concurrency": 1.5}],
+)
+def test_a_component_refuses_what_makes_no_sense(options):
+    with pytest.raises(InvalidValueError, match=next(iter(options))):
+        Component("mail", **options)
+
+
+@pytest.mark.parametrize("name", ["", "Mail", "9", "a b", "mail.dead", "x" * 64])
+def test_a_component_refuses_a_name_that_is_no_queue(name):
+    with pytest.raises(InvalidValueError, match="name"):
+        Component(name)
+
+
+def test_the_same_seed_gives_the_same_trace_and_another_seed_another():
+    def digest(seed):
+        app = App(cart_component(), failing(), clock="virtual", seed=seed)
+        for number in range(20):
+            app.send(AddItem(cart_id=str(number)))
+        app.run_until_idle(on_error="retry")
+        return app.trace.digest()
+
+    assert digest(1) == digest(1) != digest(2)
+
+
+def test_a_timer_in_the_past_is_refused():
+    app = App(clock="virtual")
+    app.advance(1)
+
+    with pytest.raises(VirtualTimeError, match="is over"):
+        app.call_at(0, lambda: None)
+    with pytest.raises(InvalidValueError, match="zero or more"):
+        app.advance(-1)

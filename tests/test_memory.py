@@ -1,0 +1,272 @@
+"""The kombu transport behind memory://, through kombu's own API."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import kombu
+import pytest
+from amqp.exceptions import ChannelError
+
+from edakit.errors import QueueFullError, UnroutableEventError
+from edakit.transports.broker import Broker
+from edakit.transports.memory import Transport
+from edakit.transports.routing import matches
+
+
+@pytest.fixture
+def broker():
+    return Broker()
+
+
+def connect(broker):
+    return kombu.Connection(transport=Transport, transport_options={"broker": broker})
+
+
+def declared(connection, *names, pattern="cart.#", kind="topic"):
+    exchange = kombu.Exchange("shop", kind)
+    channel = connection.channel()
+    for name in names:
+        kombu.Queue(name, exchange, pattern)(channel).declare()
+    return channel, kombu.Producer(channel, exchange)
+
+
+def test_kombus_own_producer_and_consumer_work_on_it(broker):
+    seen = []
+    with connect(broker) as connection:
+        _, producer = declared(connection, "mail")
+        producer.publish({"quantity": 2}, routing_key="cart.item.added")
+        with kombu.Consumer(connection, kombu.Queue("mail"), callbacks=[lambda body, message: (seen.append(body), message.ack())], accept=["json"]):
+            connection.drain_events(timeout=1)
+
+    assert seen == [{"quantity": 2}]
+    assert len(broker.queue("mail")) == 0
+
+
+def test_what_a_closed_channel_had_not_acked_comes_back_in_order_and_to_that_queue_only(broker):
+    with connect(broker) as connection:
+        _, producer = declared(connection, "mail", "stock")
+        for number in range(4):
+            producer.publish(number, routing_key="cart.added")
+        dying = connection.channel()
+        taken = [dying.basic_get("mail") for _ in range(3)]
+        taken[0].ack()
+        dying.close()
+
+        channel = connection.channel()
+        again = [channel.basic_get("mail") for _ in range(3)]
+        assert [message.payload for message in again] == [1, 2, 3]
+        assert [message.delivery_info["redelivered"] for message in again] == [True, True, False]
+        assert len(broker.queue("stock")) == 4
+
+
+def test_requeue_gives_the_message_back_to_its_own_queue(broker):
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail", "stock")
+        producer.publish("x", routing_key="cart.added")
+        channel.basic_get("mail").requeue()
+
+        assert len(broker.queue("mail")) == 1
+        assert len(broker.queue("stock")) == 1
+
+
+def test_one_subscribers_ack_leaves_the_others_message_recoverable(broker):
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail", "stock")
+        producer.publish("x", routing_key="cart.added")
+        mail, stock = channel.basic_get("mail"), connection.channel()
+        stock.basic_get("stock")
+        mail.ack()
+        stock.close()
+
+        assert channel.basic_get("stock").delivery_info["redelivered"]
+        assert channel.basic_get("mail") is None
+
+
+def test_two_brokers_know_nothing_of_each_other(broker):
+    other = Broker()
+    with connect(broker) as connection:
+        declared(connection, "mail")
+
+    assert not other.queues
+
+
+def test_ack_multiple_settles_all_before(broker):
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail")
+        for number in range(3):
+            producer.publish(number, routing_key="cart.added")
+        messages = [channel.basic_get("mail") for _ in range(3)]
+        messages[1].ack(multiple=True)
+
+        assert list(channel.unacked) == [messages[2].delivery_tag]
+
+
+def test_a_message_is_acked_once(broker):
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail")
+        producer.publish("x", routing_key="cart.added")
+        message = channel.basic_get("mail")
+        message.ack()
+
+        with pytest.raises(message.MessageStateError):
+            message.ack()
+
+
+def test_an_ack_after_the_channel_closed_says_so_and_settles_nothing(broker):
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail")
+        producer.publish("x", routing_key="cart.added")
+        message = channel.basic_get("mail")
+        channel.close()
+
+        again = connection.channel().basic_get("mail")
+        with pytest.raises(message.MessageStateError):
+            message.ack()
+        assert again.queue.in_flight == 1
+
+
+def test_mandatory_raises_when_nobody_is_bound(broker):
+    with connect(broker) as connection:
+        _, producer = declared(connection, "mail")
+
+        with pytest.raises(UnroutableEventError, match=r"no queue is bound to 'order.placed' \(bound: 'cart.#'\)"):
+            producer.publish("x", routing_key="order.placed", mandatory=True)
+
+
+def test_an_exchange_or_queue_that_is_not_there_is_an_error(broker):
+    with connect(broker) as connection:
+        channel = connection.channel()
+
+        with pytest.raises(ChannelError, match="no exchange 'nowhere'"):
+            kombu.Producer(channel).publish("x", exchange="nowhere", routing_key="a")
+        with pytest.raises(ChannelError, match="no queue 'nothing'"):
+            channel.basic_get("nothing")
+
+
+def test_a_publisher_wakes_a_waiting_consumer(broker):
+    seen = []
+    with connect(broker) as connection, connect(broker) as other:
+        _, producer = declared(connection, "mail")
+        with kombu.Consumer(other, kombu.Queue("mail"), callbacks=[lambda body, message: seen.append(time.perf_counter())], accept=["json"]):
+            waiting = threading.Thread(target=lambda: other.drain_events(timeout=5))
+            waiting.start()
+            before = time.perf_counter()
+            producer.publish([1], routing_key="cart.added")
+            waiting.join()
+
+    assert seen[0] - before < 0.5, "kombu's own sleeps for a second here"
+
+
+def test_drain_events_times_out(broker):
+    with connect(broker) as connection, pytest.raises(TimeoutError):
+        connection.drain_events(timeout=0.01)
+
+
+def test_prefetch_limits_what_is_handed_out(broker):
+    seen = []
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail")
+        for number in range(3):
+            producer.publish(number, routing_key="cart.added")
+        with kombu.Consumer(channel, kombu.Queue("mail"), callbacks=[lambda body, message: seen.append(message)], accept=["json"], prefetch_count=2):
+            connection.drain_events(timeout=1)
+            connection.drain_events(timeout=1)
+            with pytest.raises(TimeoutError):
+                connection.drain_events(timeout=0.01)
+            seen[0].ack()
+            connection.drain_events(timeout=1)
+
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "expected"),
+    [
+        ("shop.#", "shop", True), ("shop.#", "shop.cart.added", True), ("#", "", True), ("#", "a.b", True), ("*", "a", True), ("*", "a.b", False),
+        ("a.*.c", "a.b.c", True), ("a.*.c", "a.c", False), ("a.#.c", "a.c", True), ("a.#.c", "a.x.y.c", True), ("#.c", "a.b", False), ("a.b", "a.b", True),
+    ],
+)  # fmt: skip
+def test_topic_patterns(pattern, key, expected):
+    assert matches(pattern.split("."), key.split(".") if key else []) is expected
+
+
+def test_a_full_queue_raises_and_no_queue_takes_the_message(broker):
+    full, other = broker.declare_queue("full", bound=1), broker.declare_queue("other")
+    broker.declare_exchange("shop", "topic")
+    broker.bind("full", "shop", "#")
+    broker.bind("other", "shop", "#")
+    content = (b"x", {}, None, None, {})
+    broker.publish("shop", "a", content)
+
+    with pytest.raises(QueueFullError, match="queue 'full' holds 1 events, its bound"):
+        broker.publish("shop", "a", content)
+    assert (len(full), len(other)) == (1, 1)
+
+
+@pytest.mark.parametrize(("when_full", "kept"), [("drop newest", [b"1", b"2"]), ("drop oldest", [b"2", b"3"])])
+def test_a_full_queue_that_may_drop_says_what_it_dropped(broker, when_full, kept):
+    queue, dropped = broker.declare_queue("q", bound=2, when_full=when_full), []
+    queue.on_drop = lambda message: dropped.append(message.body)
+    for body in (b"1", b"2", b"3"):
+        broker.publish("", "q", (body, {}, None, None, {}))
+
+    assert [message.body for message in queue.ready] == kept
+    assert sorted(dropped + kept) == [b"1", b"2", b"3"]
+
+
+def test_a_full_queue_that_waits_lets_the_publishing_thread_go_on_when_there_is_room(broker):
+    broker.threaded = True
+    queue = broker.declare_queue("q", bound=1, when_full="wait")
+    content = (b"x", {}, None, None, {})
+    broker.publish("", "q", content)
+    publisher = threading.Thread(target=lambda: broker.publish("", "q", content))
+    publisher.start()
+    while not broker.has_room._waiters:
+        time.sleep(0.001)
+    with broker.lock:
+        queue.pop()
+    publisher.join(5)
+
+    assert not publisher.is_alive()
+    assert len(queue) == 1
+
+
+def test_a_full_queue_does_not_wait_within_one_thread(broker):
+    broker.declare_queue("q", bound=1, when_full="wait")
+    broker.publish("", "q", (b"x", {}, None, None, {}))
+
+    with pytest.raises(QueueFullError):
+        broker.publish("", "q", (b"x", {}, None, None, {}))
+
+
+def test_routes_follow_bind_unbind_and_delete(broker):
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail", "stock", pattern="a")
+        producer.publish("x", routing_key="a")
+        channel.queue_unbind("mail", "shop", "a")
+        producer.publish("x", routing_key="a")
+        channel.queue_delete("stock")
+        producer.publish("x", routing_key="a")
+
+        assert len(broker.queue("mail")) == 1
+        assert "stock" not in broker.queues
+
+
+def test_fanout_reaches_every_queue(broker):
+    with connect(broker) as connection:
+        _, producer = declared(connection, "mail", "stock", pattern="", kind="fanout")
+        producer.publish("x", routing_key="whatever")
+
+        assert (len(broker.queue("mail")), len(broker.queue("stock"))) == (1, 1)
+
+
+def test_purge_and_size(broker):
+    with connect(broker) as connection:
+        channel, producer = declared(connection, "mail")
+        producer.publish("x", routing_key="cart.a")
+
+        assert channel.queue_declare("mail", passive=True).message_count == 1
+        assert channel.queue_purge("mail") == 1
+        assert channel.queue_declare("mail", passive=True).message_count == 0
