@@ -76,7 +76,8 @@ class App:
         self._dead: dict[str, list[DeadLetter]] = {}
         self._closed = False
         self._finalizer = finalize(self, _Running.end, self._running)
-        self.broker, self.seed = broker or os.environ.get("EDAKIT_BROKER") or "memory://", seed
+        self.broker = broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
+        self.seed = seed
         self.configure(clock=clock)
         for component in components:
             self.add(component)
@@ -103,7 +104,7 @@ class App:
         if clock is not None:
             self.clock: Clock = VirtualClock() if clock == "virtual" else SystemClock()
         self.seed = self.seed if seed is None else seed
-        self.broker = broker or self.broker
+        self.broker = self.broker if broker is None else broker
         require(self.broker, virtual=self.clock.virtual)
 
     @property
