@@ -26,22 +26,21 @@ from edakit.trace import Trace
 
 __version__ = "0.1.0"
 
-_STUDY = {
-    name: "edakit.measuring"
-    for name in ("Burst", "ClosedLoop", "DayProfile", "Each", "Playback", "Poisson", "Run", "Steady", "compare", "measure", "measure_trials", "mg1", "mm1", "mmc")
-}
-
 __all__ = [
     "App",
     "Backoff",
+    "Burst",
     "Bus",
     "CapabilityError",
+    "ClosedLoop",
     "Command",
     "Component",
     "Constant",
     "Context",
     "CrashPoint",
+    "DayProfile",
     "DeadLetter",
+    "Each",
     "EdakitError",
     "Erlang",
     "Event",
@@ -50,19 +49,32 @@ __all__ = [
     "HyperExponential",
     "Inbox",
     "LogNormal",
+    "Playback",
+    "Poisson",
     "Receipt",
+    "Run",
+    "Steady",
     "SystemClock",
     "Table",
     "Trace",
     "Uniform",
     "VirtualClock",
-    *_STUDY,  # noqa: PLE0604 (a list of names)
+    "compare",
+    "measure",
+    "measure_trials",
+    "mg1",
+    "mm1",
+    "mmc",
 ]
+
+
+# Names of the study floor, which brings numpy with it: loaded when they are first used.
+_STUDY = {name for name in __all__ if name not in globals()}
 
 
 def __getattr__(name: str) -> Any:
     if name in _STUDY:
-        return getattr(import_module(_STUDY[name]), name)
+        return getattr(import_module("edakit.measuring"), name)
     raise AttributeError(f"module 'edakit' has no attribute {name!r}")
 
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar, cast
 from weakref import WeakValueDictionary, finalize
 
 from edakit.bus import Bus
@@ -56,7 +56,7 @@ class App:
         InvalidValueError: two components have one name, or an argument is outside of what makes sense.
     """
 
-    def __init__(  # noqa: PLR0913 (one place wires everything)
+    def __init__(
         self,
         *components: Component,
         broker: str | None = None,
@@ -285,7 +285,7 @@ class App:
             self._run(self.now_ns + to_ns(timeout) if self.clock.virtual else None, "raise", lambda: bool(found))
         if not found:
             raise WaitTimeoutError(type_name(event_type), timeout, f"{len(self.trace.publications)} other events were published")
-        return found.popleft()  # type: ignore[no-any-return]
+        return cast("_M", found.popleft())
 
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Wait until no component in the background has anything to do, paused ones aside.

@@ -246,7 +246,7 @@ class Subscription:
 
     def next_due_ns(self) -> int | None:
         """When the earliest message that waits for its time is due [ns]; None if none waits."""
-        return self._queue.next_due_ns()
+        return cast("int | None", self._queue.next_due_ns())
 
     @property
     def in_flight(self) -> int:

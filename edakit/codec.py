@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,9 @@ MAX_BODY: Final = 256 * 1024
 """Largest body by default [bytes]; larger things belong into a store, and their address into the event."""
 
 _SPEC: Final = "cloudEvents_specversion"
+_ENCODINGS: Final = ("utf-8", "UTF-8", None)
+_REQUIRED: Final = (ID, TYPE, SOURCE, TIME)
+_OPTIONAL: Final = (SUBJECT, CORRELATION, CAUSATION, KEY, TRACEPARENT)
 _OWN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -108,21 +111,25 @@ def check(body: object, headers: object, content_type: object, content_encoding:
         raise DecodeError(f"headers are {type(headers).__name__}, not a table")
     if content_type != CONTENT_TYPE:
         raise DecodeError(f"content type is {content_type!r}, known is {CONTENT_TYPE!r}")
+    if content_encoding not in _ENCODINGS:
+        raise DecodeError(f"content encoding is {content_encoding!r}, known is 'utf-8'")
     if "compression" in headers:
         raise DecodeError(f"compression {headers['compression']!r} is not accepted: a small body could unpack without limit")
-    if content_encoding not in {"utf-8", "UTF-8", None}:
-        raise DecodeError(f"content encoding is {content_encoding!r}, known is 'utf-8'")
     if not isinstance(body, bytes | str):
         raise DecodeError(f"body is {type(body).__name__}, not bytes")
     if len(body) > max_body:
         raise DecodeError(f"body has {len(body):,} bytes, at most {max_body:,} are allowed")
+    _check_attributes(headers)
+
+
+def _check_attributes(headers: dict[str, Any]) -> None:
     if headers.get(_SPEC) != "1.0":
         raise DecodeError(f"{_SPEC} is {headers.get(_SPEC)!r}, known is '1.0'")
-    for name in (ID, TYPE, SOURCE, TIME):
+    for name in _REQUIRED:
         if not isinstance(headers.get(name), str) or not headers[name]:
             raise DecodeError(f"{name} is {headers.get(name)!r}, not a text")
-    for name in (SUBJECT, CORRELATION, CAUSATION, KEY, TRACEPARENT):
-        if not isinstance(headers.get(name, ""), str):
+    for name in _OPTIONAL:
+        if name in headers and not isinstance(headers[name], str):
             raise DecodeError(f"{name} is {headers[name]!r}, not a text")
 
 

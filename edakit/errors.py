@@ -133,7 +133,9 @@ class QueueFullError(EdakitError):
 
     def __str__(self) -> str:
         waited = f" and stayed full for {self.waited:g} s" if self.waited else ""
-        return f"queue {self.queue!r} holds {self.bound} events, its bound{waited}; publish slower, add workers, raise bound=, or choose when_full='drop newest'"
+        return (
+            f"queue {self.queue!r} holds {self.bound} events, its bound{waited}; publish slower, add workers, raise bound=, or choose when_full='drop newest'"
+        )
 
 
 class BrokerURLError(EdakitError, ValueError):

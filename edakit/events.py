@@ -66,15 +66,22 @@ class Schema:
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class EventMeta(type(msgspec.Struct)):  # type: ignore[misc]  # msgspec offers its metaclass under no public name
+class EventMeta(msgspec.StructMeta):
     """Make every subclass frozen and keyword-only (msgspec inherits neither), and give it a type name."""
 
     schema: Schema
     key: str | None
 
-    def __new__(  # noqa: D102, PYI034 (a metaclass returns classes)
-        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, type: str | None = None, key: str | None = None, **options: Any
-    ) -> EventMeta:
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        type: str | None = None,  # noqa: A002 (CloudEvents' word)
+        key: str | None = None,
+        **options: Any,
+    ) -> EventMeta:  # noqa: PYI034 (a metaclass makes classes)
         options = {"frozen": True, "kw_only": True, **options}
         cls = cast("Any", super().__new__(mcs, name, bases, namespace, **options))
         named = type or ".".join(word.lower() for word in _WORD.findall(name))

@@ -49,7 +49,7 @@ class Faults:
         components: Whom duplicates and delays hit; None for all.
     """
 
-    def __init__(  # noqa: PLR0913 (each is one kind of fault)
+    def __init__(
         self,
         *crashes: CrashPoint,
         restart_after: float = 1.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -40,7 +41,7 @@ class Server:
         self.paused = False
         self.retrying, self.raising = True, False
         self.errors: list[BaseException] = []
-        self.wake_at: Callable[[int], None] = lambda due_ns: None
+        self.wake_at: Callable[[int], None] = _nothing
         self.keys = _Keys() if component.order == "per key" else None
 
     def receive(self) -> Delivery | None:
@@ -136,11 +137,9 @@ class Server:
         # The row comes first: whoever waits for the queue to be empty then finds it.
         self._row(delivery, outcome)
         if self.component.ack == "after" or delivery.handler is None:
-            try:
+            # Where the subscription was closed under the handler, the event went back to its queue and is delivered again.
+            with suppress(MessageStateError):
                 delivery.message.ack()
-            except MessageStateError:
-                # The subscription was closed under the handler: the event went back to its queue and is delivered again.
-                pass
         if self.keys is not None:
             self.keys.release(delivery.message)
         if self.hooks.acked:
@@ -166,9 +165,7 @@ class Server:
 
     def _row(self, delivery: Delivery, outcome: str) -> None:
         event_id = delivery.headers.get(ID, "") if isinstance(delivery.headers, dict) else ""
-        self.trace.delivered(
-            (event_id, self.name, delivery.worker, delivery.attempt, outcome, delivery.received_at, delivery.started_at, self.now_ns())
-        )
+        self.trace.delivered((event_id, self.name, delivery.worker, delivery.attempt, outcome, delivery.received_at, delivery.started_at, self.now_ns()))
 
     def _call(self, functions: list[Callable[[str, Any], None]], delivery: Delivery) -> None:
         for function in tuple(functions):
@@ -177,6 +174,10 @@ class Server:
     def close(self) -> None:
         """Give back what was not acked, and stop listening."""
         self.subscription.close()
+
+
+def _nothing(due_ns: int) -> None:
+    """Do nothing."""
 
 
 class _Keys:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import time
@@ -7,7 +8,7 @@ import weakref
 
 import pytest
 
-from edakit import App, Bus, Component, Constant, DeadLetter, Event, Inbox
+from edakit import App, Bus, Component, Constant, DeadLetter, Inbox
 from edakit.errors import (
     ClosedError,
     HandlerConflictError,
@@ -95,7 +96,7 @@ def test_a_command_needs_exactly_one_handler():
     other = Component("other")
     other.on(AddItem)(lambda command, context: None)
 
-    with pytest.raises(HandlerCountError, match="no component handles the command 'add.item'"):
+    with pytest.raises(HandlerCountError, match=r"no component handles the command 'add\.item'"):
         App().send(AddItem(cart_id="c-1"))
     with pytest.raises(HandlerCountError, match=r"has 2 handlers \(cart, other\)"):
         App(cart_component(), other).send(AddItem(cart_id="c-1"))
@@ -115,7 +116,7 @@ def test_a_different_handler_for_the_same_event_is_refused():
     def another(event, context):
         """Do something else."""
 
-    with pytest.raises(HandlerConflictError, match="'mail' handles 'cart.item.added' with"):
+    with pytest.raises(HandlerConflictError, match=r"'mail' handles 'cart\.item\.added' with"):
         component.on(CartItemAdded)(another)
 
 
@@ -151,7 +152,7 @@ def test_a_handler_that_is_added_to_a_running_app_gets_events():
 
 
 def test_an_async_handler_that_is_added_to_a_running_app_is_awaited():
-    component, seen = recorder("mail", OrderPlaced)
+    component, _ = recorder("mail", OrderPlaced)
     done = threading.Event()
     with App(component) as app:
 
@@ -235,8 +236,6 @@ def test_async_handlers_wait_together_on_the_apps_clock():
 
 
 def test_awaiting_anything_else_in_virtual_time_is_refused():
-    import asyncio
-
     component = Component("mail")
 
     @component.on(CartItemAdded)
@@ -354,7 +353,7 @@ def test_wait_for_returns_the_events_one_after_the_other():
             app.send(AddItem(cart_id=cart_id))
 
         assert [app.wait_for(CartItemAdded).cart_id for _ in range(2)] == ["a", "b"]
-        with pytest.raises(WaitTimeoutError, match="cart.item.added did not happen within 0.01 s"):
+        with pytest.raises(WaitTimeoutError, match=r"cart\.item\.added did not happen within 0.01 s"):
             app.wait_for(CartItemAdded, timeout=0.01)
 
 
@@ -494,7 +493,9 @@ def test_clock_seed_and_broker_can_be_chosen_until_the_app_is_used():
         app.configure(seed=8)
 
 
-@pytest.mark.parametrize("use", [lambda app: app.pause("male"), lambda app: app.resume("male"), lambda app: app.backlog("male"), lambda app: app.redrive("male")])
+@pytest.mark.parametrize(
+    "use", [lambda app: app.pause("male"), lambda app: app.resume("male"), lambda app: app.backlog("male"), lambda app: app.redrive("male")]
+)
 def test_an_unknown_component_is_named_with_the_known_ones(use):
     with pytest.raises(UnknownComponentError, match=r"no component is called 'male' \(known: mail\)"):
         use(App(recorder("mail")[0]))
@@ -516,7 +517,17 @@ def test_background_and_virtual_time_exclude_each_other():
 
 @pytest.mark.parametrize(
     "options",
-    [{"concurrency": 0}, {"prefetch": 0}, {"max_attempts": -1}, {"bound": 0}, {"order": "total"}, {"when_full": "cry"}, {"ack": "never"}, {"takes": 0.004}, {"concurrency": 1.5}],
+    [
+        {"concurrency": 0},
+        {"prefetch": 0},
+        {"max_attempts": -1},
+        {"bound": 0},
+        {"order": "total"},
+        {"when_full": "cry"},
+        {"ack": "never"},
+        {"takes": 0.004},
+        {"concurrency": 1.5},
+    ],
 )
 def test_a_component_refuses_what_makes_no_sense(options):
     with pytest.raises(InvalidValueError, match=next(iter(options))):

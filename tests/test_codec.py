@@ -49,7 +49,11 @@ def test_a_foreign_correlation_id_still_gives_a_valid_traceparent():
 
 @pytest.mark.parametrize(
     ("time_ns", "text"),
-    [(0, "1970-01-01T00:00:00.000000000Z"), (1_767_225_599_999_999_999, "2025-12-31T23:59:59.999999999Z"), (1_767_225_600_000_000_001, "2026-01-01T00:00:00.000000001Z")],
+    [
+        (0, "1970-01-01T00:00:00.000000000Z"),
+        (1_767_225_599_999_999_999, "2025-12-31T23:59:59.999999999Z"),
+        (1_767_225_600_000_000_001, "2026-01-01T00:00:00.000000001Z"),
+    ],
 )
 def test_times_are_written_to_the_nanosecond(time_ns, text):
     assert rfc3339(time_ns) == text
@@ -83,7 +87,9 @@ def test_what_is_no_event_is_refused_with_the_reason_before_it_is_decoded(change
         check(**(message | change))
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b'{"cart_id": 1}', b'{"cart_id": "a", "quantity": NaN}', b'{"quantity": 1}', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"null", b"[]", b'{"cart_id": 1}', b'{"cart_id": "a", "quantity": NaN}', b'{"quantity": 1}', b"\xff\xfe", b"[" * 100_000]
+)
 def test_a_body_that_does_not_fit_is_refused(body):
     with pytest.raises(DecodeError):
         decode(body, CartItemAdded.schema.decode)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import pytest
-import threading
 
 from edakit import App, Command, Component, Event
 from edakit.errors import EventTypeError, EventValueError, InvalidValueError, MessageTooLargeError
@@ -14,7 +14,13 @@ from tests.shop_language import AddItem, CartItemAdded, recorder
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("CartItemAdded", "cart.item.added"), ("OrderPlaced", "order.placed"), ("HTTPRequestSeen", "http.request.seen"), ("Paid", "paid"), ("V2Order", "v.2.order")],
+    [
+        ("CartItemAdded", "cart.item.added"),
+        ("OrderPlaced", "order.placed"),
+        ("HTTPRequestSeen", "http.request.seen"),
+        ("Paid", "paid"),
+        ("V2Order", "v.2.order"),
+    ],
 )
 def test_the_type_name_comes_from_the_class_name(name, expected):
     cls = type(Event)(name, (Event,), {"__module__": __name__})
@@ -60,7 +66,9 @@ def test_a_field_type_that_cannot_travel_is_refused_when_the_class_is_first_used
         App().publish(cls(field=None))
 
 
-@pytest.mark.parametrize(("field", "value"), [("quantity", "x"), ("quantity", 1.5), ("quantity", True), ("cart_id", None), ("cart_id", 7), ("quantity", object())])
+@pytest.mark.parametrize(
+    ("field", "value"), [("quantity", "x"), ("quantity", 1.5), ("quantity", True), ("cart_id", None), ("cart_id", 7), ("quantity", object())]
+)
 def test_a_wrong_value_is_refused_when_it_is_published(field, value):
     app = App(recorder("mail")[0])
 

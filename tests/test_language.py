@@ -41,7 +41,9 @@ def test_a_time_that_is_none_is_refused(seconds):
         to_ns(seconds)
 
 
-@pytest.mark.parametrize("law", [Constant(0.004), Exponential(0.004), Uniform(0.001, 0.007), Erlang(3, 0.004), HyperExponential(0.004, 4.0), LogNormal(0.004, 2.0)])
+@pytest.mark.parametrize(
+    "law", [Constant(0.004), Exponential(0.004), Uniform(0.001, 0.007), Erlang(3, 0.004), HyperExponential(0.004, 4.0), LogNormal(0.004, 2.0)]
+)
 def test_draws_have_the_mean_and_the_variability_that_the_law_promises(law):
     random = Random(7)
     draws = [law.draw(random) / 1e9 for _ in range(40_000)]

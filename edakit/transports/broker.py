@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from amqp.exceptions import ChannelError
@@ -16,9 +16,6 @@ from kombu.message import Message as KombuMessage
 
 from edakit.errors import QueueFullError
 from edakit.transports.routing import Exchange
-
-if TYPE_CHECKING:
-    from edakit.transports.memory import Channel
 
 __all__ = ["LONGEST_WAIT", "Broker", "Content", "Message", "Queue"]
 
@@ -32,7 +29,7 @@ POLICIES = ("raise", "wait", "drop newest", "drop oldest")
 class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
     """One queue's own copy of a message."""
 
-    __slots__ = ("attempt", "queue", "redelivered")
+    __slots__ = ("_state", "attempt", "body", "channel", "content_encoding", "content_type", "delivery_tag", "headers", "properties", "queue", "redelivered")
     accept: ClassVar[Any] = None
     _decoded_cache: Any = None
     errors: ClassVar[Any] = ()
@@ -41,7 +38,7 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
         # Not super().__init__: it would unpack a compressed body without limit, and costs more than all the rest.
         self.body, self.headers, self.content_type, self.content_encoding, self.properties = content
         self.queue = queue
-        self.channel: Channel | None = None
+        self.channel: Any = None
         self.attempt, self.redelivered = 1, False
         self._state = "READY"
 
@@ -50,7 +47,7 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
         """Where it lies: redelivery goes back to this queue and to no other."""
         return {"exchange": "", "routing_key": self.queue.name, "redelivered": self.redelivered}
 
-    def ack(self, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 (kombu's signature)
+    def ack(self, multiple: bool = False) -> None:
         """Tell the broker that the work is done.
 
         Raises:
@@ -102,7 +99,7 @@ class Queue:
         self.waiting: list[tuple[int, int, Message]] = []
         self.in_flight = 0
         self.listeners: list[Callable[[], None]] = []
-        self.on_drop: Callable[[Message], None] = lambda message: None
+        self.on_drop: Callable[[Message], None] = _nothing
 
     def __len__(self) -> int:
         return len(self.ready) + len(self.waiting)
@@ -149,6 +146,10 @@ class Queue:
     def next_due_ns(self) -> int | None:
         """When the earliest waiting message is due [ns]; None if none waits."""
         return self.waiting[0][0] if self.waiting else None
+
+
+def _nothing(message: Message) -> None:
+    """Do nothing: nobody wants to know."""
 
 
 class Broker:

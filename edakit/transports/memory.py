@@ -8,7 +8,6 @@ takes it back alone.
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +25,6 @@ __all__ = ["Channel", "Transport"]
 class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
     """A kombu channel: what it was given and has not acked goes back when it closes."""
 
-    Message = Message
     supports_fanout = True
 
     def __init__(self, connection: Any, **options: Any) -> None:
@@ -37,7 +35,9 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         self.prefetch_count = 0
         self._tags = itertools.count(1)
 
-    def prepare_message(self, body: Any, priority: Any = None, content_type: Any = None, content_encoding: Any = None, headers: Any = None, properties: Any = None) -> Content:
+    def prepare_message(
+        self, body: Any, priority: Any = None, content_type: Any = None, content_encoding: Any = None, headers: Any = None, properties: Any = None
+    ) -> Content:
         """Put the parts of a message together; the body stays as it is, not base64."""
         return (body, headers or {}, content_type, content_encoding, properties or {})
 
@@ -165,12 +165,16 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         """Close; what was not acked goes back to its own queue, and to no other subscriber."""
         if self.closed:
             return
-        self.closed = True
+        self.closed: bool = True
         with self.broker.lock:
             for consumer_tag in list(self.callbacks):
                 self.basic_cancel(consumer_tag)
             self.basic_recover(requeue=True)
         self.connection.close_channel(self)
+
+
+# kombu asks for it by this name; inside the class it would hide the type.
+Channel.Message = Message
 
 
 class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
@@ -199,7 +203,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
                 return
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
-                raise socket.timeout
+                raise TimeoutError
             self._awake.wait(self._until_due(left))
 
     def _until_due(self, left: float | None) -> float | None:

@@ -58,9 +58,9 @@ def test_r6_three_subscribers_are_isolated(clock):
     run(app)
 
     record(f"R6 {clock}", app, applied["moody"])
-    for name in applied:
-        assert sum(applied[name].values()) == 1000, name
-        assert set(applied[name].values()) == {1}, name
+    for name, counts in applied.items():
+        assert sum(counts.values()) == 1000, name
+        assert set(counts.values()) == {1}, name
 
 
 class Canary:
@@ -74,7 +74,13 @@ class Canary:
 
 def forty_kinds_of_garbage():
     """Yield (body, properties) of messages that are no events of ours."""
-    good = {"cloudEvents_specversion": "1.0", "cloudEvents_id": "x", "cloudEvents_type": "cart.item.added", "cloudEvents_source": "evil", "cloudEvents_time": "t"}
+    good = {
+        "cloudEvents_specversion": "1.0",
+        "cloudEvents_id": "x",
+        "cloudEvents_type": "cart.item.added",
+        "cloudEvents_source": "evil",
+        "cloudEvents_time": "t",
+    }
     valid = {"content_type": "application/json", "content_encoding": "utf-8", "headers": good}
     bodies = [
         b"", b"{", b"null", b"[]", b"7", b'"text"', b"true", b"{}", b'{"cart_id":1}', b'{"cart_id":null}', b'{"cart_id":"a","quantity":"x"}',
@@ -260,7 +266,13 @@ def test_s1_nothing_that_arrives_is_executed(serializer):
         None: (pickle.dumps(Canary()), None),
     }
     body, content_type = payloads[serializer]
-    good = {"cloudEvents_specversion": "1.0", "cloudEvents_id": "x", "cloudEvents_type": "cart.item.added", "cloudEvents_source": "evil", "cloudEvents_time": "t"}
+    good = {
+        "cloudEvents_specversion": "1.0",
+        "cloudEvents_id": "x",
+        "cloudEvents_type": "cart.item.added",
+        "cloudEvents_source": "evil",
+        "cloudEvents_time": "t",
+    }
     publish_raw(app, body, {"content_type": content_type, "content_encoding": "binary", "headers": good})
     publish_raw(app, base64.b64encode(body), {"content_type": content_type, "content_encoding": "utf-8", "headers": good})
     run(app)
@@ -287,7 +299,13 @@ def test_s2_bombs_and_giants_are_refused_before_they_are_decoded():
     app = App(recorder("mail")[0])
     app.publish(CartItemAdded(cart_id="warm"))
     run(app)
-    good = {"cloudEvents_specversion": "1.0", "cloudEvents_id": "x", "cloudEvents_type": "cart.item.added", "cloudEvents_source": "evil", "cloudEvents_time": "t"}
+    good = {
+        "cloudEvents_specversion": "1.0",
+        "cloudEvents_id": "x",
+        "cloudEvents_type": "cart.item.added",
+        "cloudEvents_source": "evil",
+        "cloudEvents_time": "t",
+    }
     bomb = zlib.compress(json.dumps({"cart_id": "a" * 60_000_000}).encode())
     giant = b'{"cart_id":"' + b"a" * 10_000_000 + b'"}'
     slightly = b'{"cart_id":"' + b"a" * (257 * 1024) + b'"}'
