@@ -1,0 +1,51 @@
+"""The command `edakit`: each subcommand is a module that adds its arguments and runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from edakit import __version__
+from edakit.errors import EdakitError
+
+__all__ = ["main"]
+
+# name: (module with add_arguments(parser) and run(arguments) -> int, what it does)
+COMMANDS = {
+    "doctor": ("edakit.checkup", "say whether everything that the course needs is here"),
+    "lab": ("edakit.lab", "make your own copies of the chapters, once, and open them in JupyterLab"),
+    "playback": ("edakit.shop.playback", "play a recorded day of a real shop back through the shop's events"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return the exit status: 0, 1 for an error that is explained, 130 after Ctrl-C.
+
+    Args:
+        argv: The words after `edakit`; those of this process unless given.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser(words).parse_args(words)
+    try:
+        return int(arguments.run(arguments))
+    except EdakitError as error:
+        print(f"edakit {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"edakit {arguments.command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edakit", description="Learn event-driven architecture by running it.")
+    parser.add_argument("--version", action="version", version=f"edakit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (module, purpose) in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
+        if name in words:  # only what is asked for is imported: playback brings numpy, lab brings JupyterLab
+            wanted = import_module(module)
+            wanted.add_arguments(command)
+            command.set_defaults(run=wanted.run)
+    return parser
