@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from packaging.requirements import Requirement
+
+import edakit
+from edakit import cli
+from edakit.checkup import Checkup, answers, broker_sentence, chapter_problems, doctor, package_problems, requirements
+from edakit.table import Table
+
+
+def chapter(folder, name="00_your_first_event.ipynb", **metadata):
+    path = folder / name
+    path.write_text(json.dumps({"cells": [], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+
+
+def test_with_everything_here_it_is_one_calm_line(tmp_path):
+    chapter(tmp_path, edakit={"version": edakit.__version__})
+
+    found = doctor(tmp_path)
+
+    assert found.ready
+    assert repr(found).startswith(f"Ready: edakit {edakit.__version__}, notebooks {edakit.__version__}. ")
+    assert "\n" not in repr(found)
+
+
+def test_without_chapters_beside_it_only_edakit_is_named(tmp_path):
+    assert repr(doctor(tmp_path)).startswith(f"Ready: edakit {edakit.__version__}. ")
+
+
+def test_the_details_are_folded_and_escaped():
+    found = Checkup(problems=("<b> is here.",), versions="", brokers="", details=Table(("what",), [("<i>",)]))
+
+    shown = found._repr_html_()
+
+    assert shown.startswith("<p>Not ready yet: &lt;b&gt; is here.</p><details><summary>Details</summary>")
+    assert "<i>" not in shown
+
+
+def test_a_package_that_is_missing_or_too_old_is_named_with_what_to_do():
+    problems = list(package_problems([(Requirement("kombu>=5.7"), "5.6.2"), (Requirement("msgspec>=0.20"), ""), (Requirement("numpy>=2"), "2.4.6")]))
+
+    assert problems == [
+        "edakit needs kombu>=5.7, and there is kombu 5.6.2; install again (make install), then restart the kernel.",
+        "edakit needs msgspec>=0.20, and there is no msgspec; install again (make install), then restart the kernel.",
+    ]
+
+
+def test_what_only_tests_need_is_not_looked_for():
+    names = {need.name for need in requirements()}
+
+    assert "kombu" in names
+    assert "pytest" not in names
+
+
+def test_chapters_of_another_edakit_are_reported_with_what_to_do(tmp_path):
+    chapter(tmp_path, name="05_measure_it_properly.ipynb", edakit={"version": "99.3.0"})
+
+    found = doctor(tmp_path)
+
+    assert not found.ready
+    assert "05_measure_it_properly.ipynb was made with edakit 99.3.0" in repr(found)
+    assert "make reset CHAPTER=05" in repr(found)
+
+
+def test_the_last_part_of_the_version_may_differ(monkeypatch):
+    monkeypatch.setattr(edakit, "__version__", "1.2.9")
+
+    assert list(chapter_problems({"00_a.ipynb": "1.2.0"})) == []
+    assert len(list(chapter_problems({"00_a.ipynb": "1.3.0"}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("answering", "sentence"),
+    [
+        ({"RabbitMQ": False, "Kafka": False}, "RabbitMQ and Kafka are not here; you do not need them yet."),
+        ({"RabbitMQ": True, "Kafka": False}, "RabbitMQ answers. Kafka is not here; you do not need it yet."),
+        ({"RabbitMQ": True, "Kafka": True}, "RabbitMQ and Kafka answer."),
+    ],
+)
+def test_the_brokers_are_one_calm_sentence(answering, sentence):
+    assert broker_sentence(answering) == sentence
+
+
+def test_a_port_answers_while_something_listens_there():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert answers(port)
+
+    assert not answers(port)
+
+
+def test_the_command_prints_the_line_and_folds_the_details(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(["doctor"]) == 0
+    short = capsys.readouterr().out
+    assert cli.main(["doctor", "--details"]) == 0
+    long = capsys.readouterr().out
+
+    assert short.startswith("Ready: ")
+    assert short.count("\n") == 1
+    assert long.startswith(short)
+    assert "kombu" in long
+
+
+def test_the_command_fails_and_shows_the_details_where_something_is_wrong(tmp_path, monkeypatch, capsys):
+    (tmp_path / "work").mkdir()
+    chapter(tmp_path / "work", edakit={"version": "99.0.0"})
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(["doctor"]) == 1
+    assert "Python" in capsys.readouterr().out

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import edakit
+from edakit import cli
+from edakit.errors import InvalidValueError
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Give `edakit` one more subcommand, `test`, that does what the test says."""
+
+    def install(run):
+        monkeypatch.setitem(sys.modules, "test_command", SimpleNamespace(add_arguments=lambda parser: parser.add_argument("--times", type=int), run=run))
+        monkeypatch.setitem(cli.COMMANDS, "test", ("test_command", "do something"))
+
+    return install
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_subcommand_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "--help"])
+
+    assert ended.value.code == 0
+    assert cli.COMMANDS[name][1].lower() in " ".join(capsys.readouterr().out.split()).lower()
+
+
+def test_a_subcommand_gets_its_arguments_and_gives_the_exit_status(command):
+    command(lambda arguments: arguments.times)
+
+    assert cli.main(["test", "--times", "3"]) == 3
+
+
+def test_an_error_of_ours_is_one_sentence_and_status_1(command, capsys):
+    def run(arguments: argparse.Namespace) -> int:
+        raise InvalidValueError("speedup", -1, "a number above 0")
+
+    command(run)
+
+    assert cli.main(["test"]) == 1
+    assert capsys.readouterr().err == "edakit test: speedup is -1; give a number above 0\n"
+
+
+def test_ctrl_c_ends_with_the_status_that_shells_expect(command, capsys):
+    def run(arguments: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    command(run)
+
+    assert cli.main(["test"]) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_an_error_that_nobody_meant_keeps_its_traceback(command):
+    command(lambda arguments: 1 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["test"])
+
+
+def test_without_a_subcommand_the_usage_is_shown(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+
+    assert ended.value.code == 2
+    assert "usage: edakit" in capsys.readouterr().err
+
+
+def test_python_m_edakit_is_the_same_command():
+    said = subprocess.run([sys.executable, "-m", "edakit", "--version"], capture_output=True, text=True, check=True).stdout
+
+    assert said == f"edakit {edakit.__version__}\n"
+
+
+def test_help_comes_at_once_since_it_imports_nothing_heavy():
+    code = "import sys, edakit.cli\ntry: edakit.cli.main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"numpy", "matplotlib", "jupyterlab", "ipywidgets"} & set(loaded)

@@ -1,0 +1,59 @@
+"""README.md is true: its example prints what it says, its commands exist, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edakit.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE-texts.md"]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_example_prints_what_stands_under_it(capsys):
+    [example], [expected] = blocks("python"), blocks("text")
+
+    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 (the README's own example)
+
+    assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_that_is_named_exists(document):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    code = re.findall(r"`([^`\n]+)`", (ROOT / document).read_text(encoding="utf-8")) + "".join(blocks("sh")).splitlines()
+
+    named = {word for words in code for word in re.findall(r"^make ([a-z]+)", words)}
+
+    assert named <= set(targets)
+
+
+def test_every_command_of_edakit_that_is_named_exists():
+    code = [*re.findall(r"`([^`\n]+)`", README), *"".join(blocks("sh") + blocks("bat")).splitlines()]
+
+    named = {word for words in code for word in re.findall(r"(?:^|[/ ])edakit ([a-z]+)", words)}
+
+    assert {"doctor", "lab", "playback"} <= named <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_relative_link_leads_to_a_file(document):
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / document).read_text(encoding="utf-8"))
+
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_what_windows_users_type_is_what_the_workflow_runs():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+
+    typed = "".join(blocks("bat")).splitlines()
+
+    assert [line for line in typed if not line.endswith("edakit lab") and f"- run: {line}\n" not in workflow] == []
