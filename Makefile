@@ -31,16 +31,18 @@ help:
 	@echo "make lock        renew requirements.lock after a change in pyproject.toml"
 
 install: $(STAMP)
+	@echo "edakit is installed in $(VENV); make lab opens the course"
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys' 2>/dev/null || { echo "$(PYTHON) was not found. $(GET_PYTHON)"; exit 1; }
 	@$(PYTHON) -c '$(ENOUGH)' || { echo "`$(PYTHON) --version 2>&1` is too old. $(GET_PYTHON)"; exit 1; }
 	@echo "Step 1 of 3, about a minute: installing edakit and what it needs into $(VENV)"
 	@$(RUN) -c '$(ENOUGH)' 2>/dev/null || rm -rf $(VENV)
+# Debian's python3 has no ensurepip until python3-venv is installed; its pip can serve another environment than its own.
 	@if $(PYTHON) -m ensurepip --version >/dev/null 2>&1; then \
 		$(PYTHON) -m venv $(VENV) && $(call install_with,$(RUN) -m pip); \
-	elif $(PYTHON) -m pip --python $(PYTHON) --version >/dev/null 2>&1; then \
-		$(PYTHON) -m venv --without-pip $(VENV) && $(call install_with,$(PYTHON) -m pip --python $(RUN)); \
+	elif $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(RUN) --version >/dev/null 2>&1; then \
+		$(call install_with,$(PYTHON) -m pip --python $(RUN)); \
 	else \
 		echo "$(PYTHON) has no pip. $(GET_PIP)"; exit 1; \
 	fi
@@ -53,7 +55,7 @@ install_with = { $(1) install --quiet --require-hashes -r requirements.lock \
 
 GET_PYTHON = edakit needs Python 3.11 or newer: install one (Debian, Ubuntu: sudo apt install python3; macOS: brew install python; or from python.org), \
 	then run the same command again. If you have one under another name: make install PYTHON=/path/to/python3.12
-GET_PIP = Install it (Debian, Ubuntu: sudo apt install python3-pip; elsewhere: $(PYTHON) -m ensurepip --user), then run the same command again.
+GET_PIP = Install it (Debian, Ubuntu: sudo apt install python3-pip; Fedora: sudo dnf install python3-pip), then run the same command again.
 
 lab: $(STAMP)
 	@$(RUN) -m edakit lab $(if $(PORT),--port $(PORT)) $(ARGS)

@@ -52,7 +52,8 @@ def machine(tmp_path):
 @pytest.fixture
 def debian(machine):
     """A machine whose python3 has pip but not python3-venv; what pip is asked to do is written down instead of done."""
-    machine.python("python3", f'case "$*" in *ensurepip*) exit 1;; "-m pip --python"*) echo "$*" >>"{machine.log}"; exit;; esac')
+    pip = f'test -x "./$4" || exit 1; echo "$*" >>"{machine.log}"; exit'  # pip looks for a file, not on PATH
+    machine.python("python3", f'case "$*" in *ensurepip*) exit 1;; "-m pip --python"*) {pip};; esac')
     return machine
 
 
