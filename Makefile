@@ -17,7 +17,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install lab teach reset test lint bench notebooks release lock
+.PHONY: help install lab teach reset test lint chaos bench notebooks release lock
 
 help:
 	@echo "make lab         open the course: your own copies of the chapters, in work/ (PORT=8890 and ARGS=--no-browser if you like)"
@@ -25,6 +25,7 @@ help:
 	@echo "make reset       put back your copy of one chapter: make reset CHAPTER=05"
 	@echo "make install     only install, into .venv"
 	@echo "make test        check everything, as it is checked before each release (make lint: only style and types)"
+	@echo "make chaos       the checks under faults at their full size, which takes long"
 	@echo "make bench       measure edakit against kombu alone"
 	@echo "make notebooks   run all chapters again and save what changed"
 	@echo "make release     write the students' copies of all chapters to dist/"
@@ -75,6 +76,9 @@ lint: $(STAMP)
 # One run of pytest for tests and chapters: a failing test then does not hide a failing chapter, and the last line counts both.
 test: lint
 	EDAKIT_PROGRESS=0 $(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 60 tests $(wildcard notebooks) $(ARGS)
+
+chaos: $(STAMP)
+	EDAKIT_PROGRESS=0 EDAKIT_CHAOS=full $(RUN) -m pytest tests/chaos $(ARGS)
 
 bench: $(STAMP)
 	$(RUN) -m tests.bench $(ARGS)
