@@ -17,13 +17,13 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import edakit
+from edakit.lab import CHAPTERS
 from edakit.table import Table
 
 __all__ = ["Checkup", "add_arguments", "doctor", "run"]
 
 BROKERS = {"RabbitMQ": 5672, "Kafka": 9092}  # where each answers unless it was told otherwise
 PATIENCE = 0.2  # a broker on this machine answers at once [s]
-CHAPTERS = "[0-9][0-9]_*.ipynb"
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def chapter_problems(chapters: dict[str, str]) -> Iterator[str]:
         name, version = min(other.items())
         yield (
             f"{name} was made with edakit {version}, and edakit {edakit.__version__} is installed; "
-            f"bring it up to date with make reset CHAPTER={name[:2]} (save your answers first)."
+            f"bring it up to date with make reset CHAPTER={name[:2]} (what you wrote is kept)."
         )
 
 

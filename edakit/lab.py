@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edakit.errors import EdakitError
 
-__all__ = ["CourseNotFoundError", "PortTakenError", "add_arguments", "find_course", "free_port", "open_lab", "run"]
+__all__ = ["CHAPTERS", "CourseNotFoundError", "PortTakenError", "add_arguments", "find_course", "free_port", "open_lab", "run"]
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS = 8888, 50  # Jupyter's own, and how many it tries
