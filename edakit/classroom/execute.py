@@ -12,6 +12,7 @@ from typing import Any
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from traitlets.config import Config
 
 from edakit.errors import EdakitError
 
@@ -84,6 +85,7 @@ def _execute_once(notebook: Any, path: Path, *, keep_going: bool, variables: Map
         store_widget_state=False,
         shutdown_kernel="immediate",
         resources={"metadata": {"path": str(path.parent)}},
+        config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # otherwise each kernel warns that other users of this machine could listen
     )
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | dict(variables)
     # On Windows, zeromq needs a loop of selectors.
@@ -92,4 +94,11 @@ def _execute_once(notebook: Any, path: Path, *, keep_going: bool, variables: Map
 
 
 async def _until(seconds: float, client: NotebookClient, environment: Mapping[str, str]) -> Any:
-    return await asyncio.wait_for(client.async_execute(env=environment), seconds)
+    deadline = asyncio.get_running_loop().time() + seconds
+    try:
+        return await asyncio.wait_for(client.async_execute(env=environment), seconds)
+    except DeadKernelError:
+        # nbclient may notice the end of its kernel before it notices that it was told to end it.
+        if asyncio.get_running_loop().time() < deadline:
+            raise
+        raise TimeoutError from None

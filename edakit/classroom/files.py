@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,11 @@ def read_notebook(path: Path) -> Any:
         NotebookFileError: there is no such file, or it holds something else.
     """
     try:
-        notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
+        with warnings.catch_warnings():
+            # Cells that were copied by hand may share an id, or have none: nbformat mends it and warns.
+            warnings.simplefilter("ignore")
+            notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+            nbformat.validate(notebook)
     except FileNotFoundError:
         raise NotebookFileError(path.name, "there is no such file") from None
     except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:

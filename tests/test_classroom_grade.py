@@ -1,0 +1,196 @@
+"""Graded and re-run notebooks: real kernels, so few and small."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from nbformat.v4 import new_output
+
+from edakit import cli
+from edakit.classroom import copies
+from edakit.classroom.execute import NotebookStuckError, execute
+from edakit.classroom.files import read_notebook
+from edakit.classroom.grade import Grade, grade
+from edakit.classroom.rerun import code_digest, rerun, tidy
+from tests.notebooks import answer, check, code, notebook, save, text
+
+CHECKS = """from edakit.classroom import NotYetError, answered, exercise
+
+@exercise("00.1", "Two", points=2, hints=("a", "b", "c"))
+def check_two(two):
+    if answered(two(), "two()") != 2:
+        raise NotYetError("3", "2", "So.", "it")
+
+@exercise("00.2", "Three", points=3, hints=("a", "b", "c"))
+def check_three(three):
+    answered(three, "three")"""
+TWO = "def two():\n    ### BEGIN SOLUTION\n    return 2\n    ### END SOLUTION"
+THREE = "three = ...\n### BEGIN SOLUTION\nthree = 3\n### END SOLUTION"
+
+
+def solved(*, two=TWO):
+    return code(CHECKS), answer("1", two), check("1", "check_two(two)"), answer("2", THREE), check("2", "check_three(three)", points=3)
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A course of one chapter with two exercises, which is the current folder."""
+    save(tmp_path / "notebooks" / "00_first.ipynb", *solved())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_solved_chapter_gets_full_marks_and_the_blank_copy_none(course, capsys):
+    copies.make_copies(course / "notebooks", course / "work")
+
+    assert cli.main(["grade", "notebooks/00_first.ipynb"]) == 0
+    assert "2 of 2 correct, 5 of 5 points." in capsys.readouterr().out
+
+    assert cli.main(["grade", "work/00_first.ipynb"]) == 1
+    said = capsys.readouterr().out
+    assert "0 of 2 correct, 0 of 5 points." in said
+    assert said.count("nothing here yet: ") == 2
+
+
+def test_some_points_are_enough_where_less_is_asked_for(course, capsys):
+    wrong = save(course / "00_mine.ipynb", *solved(two="def two():\n    return 3"))
+
+    assert cli.main(["grade", str(wrong), "--min", "60"]) == 0
+    assert "1 of 2 correct, 3 of 5 points." in capsys.readouterr().out
+
+
+def test_checks_that_a_student_has_changed_copied_or_lost_are_put_back(course):
+    cells = [*solved(two="def two():\n    return 3")]
+    cells[2].source = "from edakit.classroom.exercises import Verdict\nVerdict(check_two.exercise, 'passed', '')"
+    copied = check("1", cells[2].source)
+    handed_in = save(course / "00_mine.ipynb", *cells[:3], copied, cells[3])
+
+    grades = grade(handed_in, course / "notebooks" / "00_first.ipynb")
+
+    assert grades == [
+        Grade("00.1", 0, 2, "not yet: Seen: 3. Expected: 2. So. Look at it."),
+        Grade("00.2", 3, 3, "passed"),
+    ]
+
+
+def test_a_cell_that_fails_costs_its_own_exercise_only(course):
+    handed_in = save(course / "00_mine.ipynb", *solved(two="def two(:"))
+
+    first, second = grade(handed_in)
+
+    assert (first.exercise, first.points, first.full) == ("check_1", 0, 2)
+    assert "NameError" in first.says
+    assert second.points == 3
+
+
+def test_files_that_are_no_notebooks_are_named_and_the_others_are_graded(course, capsys):
+    (course / "broken.ipynb").write_text("{", encoding="utf-8")
+
+    assert cli.main(["grade", "broken.ipynb", "none.ipynb", "notebooks/00_first.ipynb"]) == 1
+
+    said = capsys.readouterr()
+    assert "broken.ipynb: not graded. broken.ipynb cannot be read as a notebook (" in said.err
+    assert "none.ipynb cannot be read as a notebook (there is no such file)" in said.err
+    assert "2 of 2 correct" in said.out
+
+
+def test_a_notebook_without_exercises_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = save(tmp_path / "notes.ipynb", code("1"))
+
+    assert cli.main(["grade", str(path), "--source", str(tmp_path)]) == 1
+    assert "has no cell that is graded" in capsys.readouterr().err
+
+
+def test_a_share_that_makes_no_sense_is_refused(course, capsys):
+    assert cli.main(["grade", "notebooks/00_first.ipynb", "--min", "200"]) == 1
+    assert "--min is 200.0; give a share from 0 to 100 [%]" in capsys.readouterr().err
+
+
+def test_a_notebook_that_does_not_end_is_given_up(tmp_path):
+    endless = notebook(code("while True: pass"))
+    before = time.monotonic()
+
+    with pytest.raises(NotebookStuckError, match=r"endless\.ipynb did not come to its end: still running after 2 s"):
+        execute(endless, tmp_path / "endless.ipynb", seconds=2)
+
+    assert time.monotonic() - before < 40
+
+
+def test_a_kernel_that_dies_is_reported(tmp_path):
+    with pytest.raises(NotebookStuckError, match="Kernel died"):
+        execute(notebook(code("import os\nos._exit(3)")), tmp_path / "dying.ipynb")
+
+
+FIGURE = """%matplotlib inline
+import os
+from matplotlib import pyplot
+from edakit import Table
+fig, ax = pyplot.subplots(figsize=(1, 1))
+_ = ax.plot([1, 2])
+Table(("PROGRESS",), [(os.environ["EDAKIT_PROGRESS"],)], says="The line rises from 1 to 2.")"""
+
+
+def test_a_chapter_is_saved_with_outputs_that_name_no_machine_and_no_time(tmp_path):
+    path = save(tmp_path / "00_first.ipynb", code(FIGURE), code("1 // 0", "raises-exception"), code("from edakit.classroom import predict\npredict('x')"))
+
+    assert rerun(path)
+
+    chapter = read_notebook(path)
+    figure, failing, asked = chapter.cells
+    assert [cell.execution_count for cell in chapter.cells] == [1, 2, 3]
+    [picture] = [output for output in figure.outputs if output.output_type == "display_data"]
+    assert picture.metadata["image/png"] == {"alt": "The line rises from 1 to 2."}
+    assert failing.outputs[0].ename == "ZeroDivisionError"
+    assert list(asked.outputs[0].data) == ["text/plain"]
+    assert chapter.metadata.kernelspec == {"display_name": "Python 3", "language": "python", "name": "python3"}
+    assert "version" not in chapter.metadata.language_info
+    assert chapter.metadata.edakit.code == code_digest(chapter)
+    assert str(tmp_path) not in path.read_text(encoding="utf-8")
+    saved = path.read_bytes()
+
+    assert not rerun(path)
+    assert path.read_bytes() == saved
+
+
+def test_a_picture_whose_code_has_changed_is_saved_although_the_text_is_the_same(tmp_path):
+    path = save(tmp_path / "00_first.ipynb", code(FIGURE))
+    rerun(path)
+    chapter = read_notebook(path)
+    before = chapter.cells[0].outputs
+    chapter.cells[0].source = FIGURE.replace("[1, 2]", "[2, 1]")
+    save(path, *chapter.cells, **chapter.metadata)
+
+    assert rerun(path)
+
+    after = read_notebook(path).cells[0].outputs
+    assert [output.data.get("text/plain") for output in after] == [output.data.get("text/plain") for output in before]
+    assert after != before
+
+
+def test_a_chapter_that_fails_stays_as_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = save(tmp_path / "notebooks" / "00_first.ipynb", text("# 0"), code("1 // 0"))
+    saved = path.read_bytes()
+
+    assert cli.main(["rerun"]) == 1
+
+    said = capsys.readouterr().err
+    assert "00_first.ipynb: not saved. a cell of 00_first.ipynb failed" in said
+    assert "ZeroDivisionError" in said
+    assert path.read_bytes() == saved
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
+    assert cli.main(["rerun", str(tmp_path / "07_none.ipynb")]) == 1
+    assert "07_none.ipynb" in capsys.readouterr().err
+
+
+def test_folders_of_this_machine_are_cut_from_tracebacks():
+    lines = ["File /home/me/course/edakit/app.py:3, in run", "File C:\\me\\notebooks\\x.py, line 2", "File ~/.venv/lib/python3.11/site-packages/kombu/x.py:7"]
+    error = new_output("error", ename="E", evalue="", traceback=lines)
+
+    [cell] = tidy(notebook(code("1", outputs=[error]))).cells
+
+    assert cell.outputs[0].traceback == ["File edakit/app.py:3, in run", "File notebooks\\x.py, line 2", "File site-packages/kombu/x.py:7"]
