@@ -8,7 +8,6 @@ import secrets
 import socket
 from collections.abc import Iterable
 from contextlib import closing
-from importlib import import_module
 from pathlib import Path
 
 from edakit.errors import EdakitError
@@ -139,6 +138,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _copies(course: Path) -> Path:
-    made = import_module("edakit.classroom.copies").make_copies(course / "notebooks", course / "work")
+    from edakit.classroom.copies import make_copies  # noqa: PLC0415 (it brings nbformat, and its commands import this module)
+
+    made = make_copies(course / "notebooks", course / "work")
     print(f"Step 2 of 3: made your copies in work/: {', '.join(path.name for path in made)}" if made else "Step 2 of 3: your copies are in work/ already")
     return course / "work"

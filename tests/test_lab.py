@@ -98,3 +98,18 @@ def test_it_serves_the_first_chapter_without_news_and_stops_when_asked(served):
 
     assert process.stdout.read() == ""  # nothing comes after the last line
     assert process.wait() == 0
+
+
+def test_copies_are_made_once_and_what_a_student_wrote_is_never_overwritten(course, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(lab, "open_lab", lambda folder, **_: opened.append(folder.name))
+    assert cli.main(["lab", "--no-browser"]) == 0
+    first = capsys.readouterr().out
+    (course / "work" / "00_first.ipynb").write_text("mine", encoding="utf-8")
+
+    assert cli.main(["lab", "--no-browser"]) == 0
+
+    assert opened == ["work", "work"]
+    assert first.splitlines()[0] == "Step 2 of 3: made your copies in work/: 00_first.ipynb, 02_second.ipynb"
+    assert capsys.readouterr().out.splitlines()[0] == "Step 2 of 3: your copies are in work/ already"
+    assert (course / "work" / "00_first.ipynb").read_text(encoding="utf-8") == "mine"
