@@ -128,6 +128,8 @@ def _student_cell(cell: Any) -> Any:
         cell.source = "\n".join(_without_marked(cell.source.splitlines()))
         cell.metadata.pop("execution", None)
         if REVEAL in tags(cell):
+            # Lab shows the first line of a hidden input.
+            cell.source = f"# {SUMMARY}\n{cell.source}"
             cell.metadata["jupyter"] = {"source_hidden": True}
     elif REVEAL in tags(cell):
         # The empty lines have the text between them read as Markdown.
