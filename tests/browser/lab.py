@@ -175,7 +175,8 @@ class Lab:
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" and not _allowed(message.text) else None)
-        page.goto(f"{self.address}/lab?token={self.token}&reset")
+        # A workspace of its own: Lab sends a second window of one workspace to another address, in the middle of what it does.
+        page.goto(f"{self.address}/lab/workspaces/{secrets.token_hex(4)}?token={self.token}")
         page.wait_for_function("() => window.jupyterapp")
         page.evaluate(OPEN, str(path))
         page.wait_for_function("() => window.opened")
