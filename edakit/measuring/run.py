@@ -1,0 +1,269 @@
+"""What a run has shown: latencies and throughput of all events or of one component, and an account of what became of each event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edakit.clock import NS
+from edakit.errors import UnknownComponentError
+from edakit.events import Message, type_name
+from edakit.measuring.rows import ENDS, Rows, rows_of
+from edakit.measuring.statistics import Array, after_warmup, mean, percentile
+from edakit.table import Table
+from edakit.trace import Publication, Trace
+
+__all__ = ["Deliveries", "Run", "milliseconds"]
+
+
+def milliseconds(seconds: float) -> float:
+    """Return *seconds* [s] in milliseconds as tables show them, to the microsecond [ms]."""
+    return round(seconds * 1e3, 3)
+
+
+class Deliveries:
+    """Deliveries of one run, to one component or to all. Times count from the start of the run; what was due in the warm-up is left out.
+
+    Attributes:
+        label: What it is called in tables and plots.
+        rows: All deliveries, in the order in which they ended.
+        start_ns, end_ns: When the run began and ended [ns].
+        warmup: How much is cut off at the beginning [s].
+    """
+
+    def __init__(self, label: str, rows: Rows, start_ns: int, end_ns: int, warmup: float) -> None:
+        self.label, self.rows, self.start_ns, self.end_ns, self.warmup = label, rows, start_ns, end_ns, warmup
+
+    @cached_property
+    def _handled(self) -> Rows:
+        """What was handled, and due after the warm-up."""
+        rows = self.rows
+        return rows.where((rows.outcome == "handled") & after_warmup((rows.due_at - self.start_ns) / NS, self.warmup))
+
+    @property
+    def latency(self) -> Array:
+        """From the time when it was due to the end of its handling, shape (n,), one entry a handled delivery [s]."""
+        return (self._handled.done_at - self._handled.due_at) / NS
+
+    @property
+    def waiting(self) -> Array:
+        """From publication to the beginning of the attempt that succeeded, shape (n,) [s]."""
+        return (self._handled.started_at - self._handled.published_at) / NS
+
+    @property
+    def service(self) -> Array:
+        """From the beginning of the attempt that succeeded to its end, shape (n,) [s]."""
+        return (self._handled.done_at - self._handled.started_at) / NS
+
+    @property
+    def due_at(self) -> Array:
+        """When each was due, shape (n,), from the start of the run [s]."""
+        return (self._handled.due_at - self.start_ns) / NS
+
+    @property
+    def done_at(self) -> Array:
+        """When each was handled, shape (n,), from the start of the run [s]."""
+        return (self._handled.done_at - self.start_ns) / NS
+
+    @property
+    def duration(self) -> float:
+        """From the start of the run to its end [s]."""
+        return (self.end_ns - self.start_ns) / NS
+
+    @property
+    def events(self) -> int:
+        """How many different events were handled [events]."""
+        return np.unique(self._handled.event).size
+
+    @property
+    def throughput(self) -> float:
+        """How many different events were handled in each second after the warm-up [1/s]; not a number if no time has passed."""
+        seconds = self.duration - self.warmup
+        return self.events / seconds if seconds > 0 else float("nan")
+
+    @property
+    def twice(self) -> int:
+        """How often a component handled an event that it had handled before [deliveries]."""
+        rows = self.rows.where(self.rows.outcome == "handled")
+        return rows.event.size - len(set(zip(rows.event.tolist(), rows.component.tolist(), strict=True)))
+
+    @property
+    def dead(self) -> int:
+        """How many events became dead letters, once for each component that gave one up [deliveries]."""
+        return self.count("dead")
+
+    @property
+    def refused(self) -> int:
+        """How many events a full queue did not keep [deliveries]."""
+        return self.count("refused")
+
+    def count(self, outcome: str) -> int:
+        """Return how many deliveries had this *outcome* (see `Trace`), the warm-up included [deliveries]."""
+        return int(np.count_nonzero(self.rows.outcome == outcome))
+
+    def percentile(self, q: float) -> float:
+        """Return the latency that *q* % of the handled deliveries do not exceed (nearest rank) [s].
+
+        Raises:
+            InvalidValueError: *q* is not from 1 to 100 (99 for p99).
+            NothingMeasuredError: nothing was handled after the warm-up.
+        """
+        return percentile(self.latency, q)
+
+    def summary(self) -> Table:
+        """Return waiting, service and latency: mean, percentiles, longest [ms]."""
+        parts = [("waiting", self.waiting), ("service", self.service), ("latency", self.latency)]
+        rows = [(name, *_described(values)) for name, values in parts]
+        says = f"{self.label}: {self.events:,} events were handled, {_per_second(self.throughput)}/s; each waited {rows[0][1]} ms on average and took {rows[1][1]} ms."
+        return Table(("", "mean [ms]", "p50 [ms]", "p95 [ms]", "p99 [ms]", "longest [ms]"), rows, says=says)
+
+
+def _described(values: Array) -> list[float | None]:
+    if not values.size:
+        return [None] * 5
+    return [milliseconds(mean(values)), *(milliseconds(percentile(values, q)) for q in (50, 95, 99, 100))]
+
+
+def _per_second(rate: float) -> float:
+    return round(rate, 1)
+
+
+@dataclass(repr=False)
+class Run(Deliveries):
+    """What one run has shown.
+
+    Latencies, throughput and `events` leave the warm-up out; the account (lost, twice, dead, refused, unrouted) has all of it.
+
+    Args:
+        trace: What happened.
+        seed: Of everything that was drawn.
+        clock: "virtual" or "wall".
+        broker: Its address.
+        label: What the run is called in tables and plots.
+        start_ns: When the run began [ns]; by default when its first event was due.
+        length: How long the workload was meant to last [s].
+        warmup: How much is cut off at the beginning [s].
+        waiting_events: How many deliveries still waited or were being handled when the run ended [deliveries].
+        turned_away: How many messages were not taken because a queue was full and its policy is to raise [messages].
+        unsent: How many messages were never published, because a publisher was blocked or the run was interrupted [messages].
+        drops_newest: Components whose full queue drops what comes: they are not among the queues that took such an event.
+        interrupted: Whether somebody stopped the run before its end; what was measured until then is here.
+        deaths: One line for each different reason of a dead letter: component, exception, handler and line.
+    """
+
+    trace: Trace
+    seed: int = 0
+    clock: str = "virtual"
+    broker: str = "memory://"
+    label: str = ""
+    start_ns: int = -1
+    length: float = 0.0
+    warmup: float = 0.0
+    waiting_events: int = 0
+    turned_away: int = 0
+    unsent: int = 0
+    drops_newest: frozenset[str] = field(default_factory=frozenset)
+    interrupted: bool = False
+    deaths: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.publications: list[Publication] = self.trace.publications
+        rows = rows_of(self.publications, self.trace.deliveries)
+        if self.start_ns < 0:
+            self.start_ns = min((row.due_at for row in self.publications), default=0)
+        ends = [int(rows.done_at.max(initial=self.start_ns)), max((row.published_at for row in self.publications), default=self.start_ns)]
+        if not self.interrupted:
+            ends.append(self.start_ns + round(self.length * NS))
+        Deliveries.__init__(self, self.label or "run", rows, self.start_ns, max(ends), self.warmup)
+
+    @property
+    def events(self) -> int:
+        """How many events were published, commands included, by the workload and by handlers [events]."""
+        begin = self.start_ns + round(self.warmup * NS)
+        return sum(row.due_at >= begin for row in self.publications)
+
+    @property
+    def throughput(self) -> float:
+        """How many different events were handled in each second after the warm-up, by whomever [1/s]; not a number if no time has passed."""
+        seconds = self.duration - self.warmup
+        return np.unique(self._handled.event).size / seconds if seconds > 0 else float("nan")
+
+    @property
+    def unrouted(self) -> int:
+        """How many events were published to nobody [events]; those that a full queue refused are not among them."""
+        refused = set(self.rows.event[self.rows.outcome == "refused"].tolist())
+        return sum(row.queues == 0 and number not in refused for number, row in enumerate(self.publications))
+
+    @property
+    def refused(self) -> int:
+        """How many events a full queue did not take, or dropped for newer ones [deliveries]."""
+        return self.count("refused") + self.turned_away
+
+    @property
+    def lost(self) -> int:
+        """How many deliveries are missing: so many queues had taken events of which their component never came to an end [deliveries].
+
+        An end is: handled, dead, ignored, a duplicate that the inbox knew, or dropped by a full queue for newer ones. What still waits is not lost.
+        """
+        rows = self.rows
+        kept = ~((rows.outcome == "refused") & np.isin(rows.component, sorted(self.drops_newest)))
+        ended = rows.where(kept & np.isin(rows.outcome, ENDS) & (rows.event >= 0))
+        ends = Counter(event for event, _ in set(zip(ended.event.tolist(), ended.component.tolist(), strict=True)))
+        return sum(max(0, row.queues - ends[number]) for number, row in enumerate(self.publications)) - self.waiting_events
+
+    def component(self, name: str) -> Deliveries:
+        """Return the deliveries to component *name* alone.
+
+        Raises:
+            UnknownComponentError: it got none.
+        """
+        mine = self.rows.component == name
+        if not mine.any():
+            raise UnknownComponentError(name, sorted(set(self.rows.component.tolist())))
+        return Deliveries(name, self.rows.where(mine), self.start_ns, self.end_ns, self.warmup)
+
+    @property
+    def components(self) -> list[str]:
+        """The names of the components that events were delivered to, in the order of their first delivery."""
+        return list(dict.fromkeys(self.rows.component.tolist()))
+
+    def end_to_end(self, event_type: type[Message] | str) -> Array:
+        """Return how long it took from when a chain was due to begin until an event of *event_type* was published in it.
+
+        Returns:
+            Shape (n,), one entry for each such event whose chain was due after the warm-up [s]; an order confirmed, say, after its check-out.
+        """
+        name = event_type if isinstance(event_type, str) else type_name(event_type)
+        begun = {row.event: row.due_at for row in self.publications if not row.cause}
+        begin = self.start_ns + round(self.warmup * NS)
+        times = [row.published_at - begun[row.correlation] for row in self.publications if row.name == name and begun.get(row.correlation, -1) >= begin]
+        return np.array(times, dtype=np.int64) / NS
+
+    def line(self) -> list[object]:
+        """Return one line of a table about runs: see `COLUMNS`."""
+        latency = _described(self.latency)[1:4]
+        return [self.events, _per_second(self.throughput), *latency, self.lost, self.twice, self.dead, self.unrouted]
+
+    @property
+    def table(self) -> Table:
+        """The run in one line."""
+        says = f"seed {self.seed}, {self.clock} clock, {self.broker}" + ("; interrupted" if self.interrupted else "")
+        return Table(
+            COLUMNS, [self.line()], title=self.label if self.label != "run" else "", says="\n".join([*(f"Dead: {death}" for death in self.deaths), says])
+        )
+
+    def __repr__(self) -> str:
+        return repr(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
+
+
+COLUMNS = ("events", "throughput [1/s]", "p50 [ms]", "p95 [ms]", "p99 [ms]", "lost", "twice", "dead", "unrouted")
+"""What `Run.line` has: latencies are those of all handled deliveries."""
+
+Mask = NDArray[np.bool_]
