@@ -40,7 +40,7 @@ class Rows(NamedTuple):
 
     def where(self, mask: NDArray[np.bool_]) -> Rows:
         """Return the entries for which *mask*, shape (n,), is True."""
-        return Rows(*(column[mask] for column in self))
+        return Rows._make(column[mask] for column in self)
 
     def final(self) -> Rows:
         """Return the last entry of each event at each component, where that was an end."""

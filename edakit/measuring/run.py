@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edakit.clock import NS
 from edakit.errors import UnknownComponentError
@@ -118,7 +117,9 @@ class Deliveries:
         """Return waiting, service and latency: mean, percentiles, longest [ms]."""
         parts = [("waiting", self.waiting), ("service", self.service), ("latency", self.latency)]
         rows = [(name, *_described(values)) for name, values in parts]
-        says = f"{self.label}: {self.events:,} events were handled, {_per_second(self.throughput)}/s; each waited {rows[0][1]} ms on average and took {rows[1][1]} ms."
+        says = f"{self.label}: nothing was handled."
+        if self.latency.size:
+            says = f"{self.label}: {_per_second(self.throughput)} events/s were handled; each waited {rows[0][1]} ms on average and took {rows[1][1]} ms."
         return Table(("", "mean [ms]", "p50 [ms]", "p95 [ms]", "p99 [ms]", "longest [ms]"), rows, says=says)
 
 
@@ -265,5 +266,3 @@ class Run(Deliveries):
 
 COLUMNS = ("events", "throughput [1/s]", "p50 [ms]", "p95 [ms]", "p99 [ms]", "lost", "twice", "dead", "unrouted")
 """What `Run.line` has: latencies are those of all handled deliveries."""
-
-Mask = NDArray[np.bool_]

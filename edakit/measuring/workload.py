@@ -220,7 +220,7 @@ class ClosedLoop:
         _positive("every", self.every, "seconds")
         _positive("duration", self.duration, "seconds")
 
-    def due(self, random: Random) -> Iterator[int]:
+    def due(self, random: Random) -> Iterator[int]:  # noqa: ARG002 (as Steady.due)
         """Refuse: the answers decide when the next message is due.
 
         Raises:
