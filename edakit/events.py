@@ -81,7 +81,7 @@ class EventMeta(msgspec.StructMeta):
         type: str | None = None,  # noqa: A002 (CloudEvents' word)
         key: str | None = None,
         **options: Any,
-    ) -> EventMeta:  # noqa: PYI034 (a metaclass makes classes)
+    ) -> EventMeta:
         options = {"frozen": True, "kw_only": True, **options}
         cls = cast("Any", super().__new__(mcs, name, bases, namespace, **options))
         named = type or ".".join(word.lower() for word in _WORD.findall(name))

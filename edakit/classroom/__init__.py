@@ -4,7 +4,7 @@ How a chapter's cells are marked. Tags are what JupyterLab's property inspector 
 
     tag                   on                what it does
     reveal                Markdown          in students' copies the text is folded under "Open after the figure": every number that a figure shows
-    reveal                code              in students' copies the input is hidden: asserts that hold those numbers
+    reveal                code              in students' copies the input is hidden, and runs: asserts that hold those numbers
     teacher               any               is not in students' copies
     claims                code              the cell that ends with `claims("06")`: the article's rows
     nbval-ignore-output   code              the output depends on the machine; the next cell prints a verdict computed from it
@@ -22,6 +22,9 @@ How a chapter's cells are marked. Tags are what JupyterLab's property inspector 
 
     A prediction is two cells: Markdown that begins with `**Predict.**`, and code with `predict("wait_at_90", unit="ms")` and nothing else. After the
     figure, `measured("wait_at_90", 36, "ms")` prints both; in the solved chapter it prints "No guess; measured 36 ms". Each guess has its own name.
+
+    A widget carries the CSS class `edakit-<name>` on its outermost element; the browser tests move each of its sliders by one step and expect its
+    picture (an image, canvas, svg, table, or a line with role="status") to change. A cell with a picture of a recorded run follows within two cells.
 
     A picture's alternative text is the last line of the table that its cell ends with (`says`); `make notebooks` writes it.
 """

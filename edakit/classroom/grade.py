@@ -20,7 +20,7 @@ from edakit.errors import EdakitError, InvalidValueError
 from edakit.lab import CourseNotFoundError, find_course
 from edakit.table import Table
 
-__all__ = ["Grade", "NoExercisesError", "add_arguments", "grade", "run"]
+__all__ = ["Grade", "NoExercisesError", "add_arguments", "grade", "graded_cell", "is_graded", "restore", "run"]
 
 FULL = 100.0  # [%]
 
@@ -75,7 +75,7 @@ def grade(path: Path, solved: Path | None = None, *, seconds: float = SECONDS) -
     if not graded:
         raise NoExercisesError(path.name)
     done = execute(notebook, path.resolve(), keep_going=True, seconds=seconds)
-    return [_graded(cell) for cell in done.cells if is_graded(cell)]
+    return [graded_cell(cell) for cell in done.cells if is_graded(cell)]
 
 
 def is_graded(cell: Any) -> bool:
@@ -91,14 +91,15 @@ def restore(notebook: Any, solved: Any) -> None:
     notebook.cells = [cell for cell in kept if cell is not None] + list(missing.values())
 
 
-def _graded(cell: Any) -> Grade:
+def graded_cell(cell: Any) -> Grade:
+    """Return what the outputs of the check *cell* say; no points where its check gave no verdict."""
     about = cell.metadata.nbgrader
     for output in cell.outputs:
         verdict = output.get("data", {}).get(MIME)
         if verdict:
             return Grade(verdict["exercise"], verdict["points"], verdict["of"], _words(output.data["text/plain"]))
     error = next((f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"), "the check gave no verdict")
-    return Grade(about.grade_id, 0, int(about.get("points", 0)), f"not yet: {error}")
+    return Grade(about.get("grade_id", "?"), 0, int(about.get("points", 0)), f"not yet: {error}")
 
 
 def _words(text: str) -> str:
