@@ -1,0 +1,159 @@
+"""measure(): let a workload run against an app, on either clock, and return what was seen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+from edakit.app import App
+from edakit.clock import to_ns
+from edakit.errors import InvalidValueError, WaitTimeoutError
+from edakit.measuring.progress import Progress
+from edakit.measuring.publisher import Publisher, publisher_for
+from edakit.measuring.run import COLUMNS, Run
+from edakit.measuring.workload import Workload
+from edakit.table import Table
+
+__all__ = ["compare", "measure", "measure_trials"]
+
+Actions = Mapping[float, Callable[[App], object]]
+
+
+def measure(
+    app: App,
+    workload: Workload,
+    *,
+    clock: Literal["wall", "virtual"] | None = None,
+    seed: int | None = None,
+    broker: str | None = None,
+    warmup: float = 0.0,
+    at: Actions | None = None,
+    label: str = "",
+) -> Run:
+    """Publish *workload* to *app*, wait until all of it is handled, and return what was seen.
+
+    A handler's exception does not end the run: it is tried again, and given up as everywhere; the run names the dead. Stop in the notebook,
+    or Ctrl-C, ends the run early and returns what was measured until then.
+
+    Args:
+        app: A new app. In real time it is started, and stopped in the end.
+        workload: What is published, and when: `Shoppers(Poisson(…))`, `Each(Poisson(…), make)`, `Each(ClosedLoop(…), make)`, a `Playback`.
+        clock: "virtual" or "wall"; the app's own unless given.
+        seed: Of everything that is drawn; the app's own unless given.
+        broker: Address of the broker; the app's own unless given.
+        warmup: How much at the beginning does not count for latencies and throughput [s].
+        at: What else happens, and when: `{5.0: lambda app: app.pause("stock")}` [s].
+        label: What the run is called in tables and plots.
+
+    Raises:
+        InvalidValueError: the app was used already, *warmup* is negative, or an action has a negative time.
+        BrokerURLError, CapabilityError: as for `App`.
+    """
+    if not 0 <= warmup < workload.duration:
+        raise InvalidValueError("warmup", warmup, f"a number of seconds from 0 to less than the workload's {workload.duration:g}")
+    if app.trace.publications:
+        raise InvalidValueError("app", app, "a new app: one that was used has a past that would be measured too")
+    if (clock, seed, broker) != (None, None, None):
+        app.configure(clock=clock, seed=seed, broker=broker)
+    if not app.clock.virtual:
+        app.start()
+    with Progress(workload.duration, label or "measuring", "s") as progress:
+        publisher = publisher_for(app, workload, progress)
+        interrupted = _drive(app, publisher, at or {})
+    return Run(
+        app.trace,
+        seed=app.seed,
+        clock="virtual" if app.clock.virtual else "wall",
+        broker=app.broker,
+        label=label,
+        start_ns=publisher.start_ns,
+        length=workload.duration,
+        warmup=warmup,
+        waiting_events=sum(app.bus.outstanding(name) for name in app.components),
+        turned_away=publisher.turned_away,
+        unsent=publisher.unsent,
+        drops_newest=frozenset(name for name, component in app.components.items() if component.when_full == "drop newest"),
+        interrupted=interrupted,
+        deaths=tuple(dict.fromkeys(f"{dead.component}: {dead.error} (in {dead.handler or 'no handler'}, line {dead.line})" for dead in app.dead_letters())),
+    )
+
+
+def _drive(app: App, publisher: Publisher, at: Actions) -> bool:
+    """Run to the end; return whether somebody interrupted it."""
+    try:
+        if app.clock.virtual:
+            for seconds, action in at.items():
+                app.call_at(publisher.start_ns + to_ns(seconds), partial(_act, action, app))
+            publisher.virtual()
+            app.run_until_idle(on_error="retry")
+        else:
+            _drive_wall(app, publisher, at)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _act(action: Callable[[App], object], app: App) -> None:
+    action(app)
+
+
+def _drive_wall(app: App, publisher: Publisher, at: Actions) -> None:
+    # In threads of their own: an action may be what a publisher that is held up waits for.
+    timers = [threading.Timer(seconds, action, [app]) for seconds, action in at.items()]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        publisher.wall()
+        for timer in timers:
+            timer.join()
+        while not _is_idle(app):
+            continue
+    finally:
+        for timer in timers:
+            timer.cancel()
+        app.stop()
+
+
+def _is_idle(app: App) -> bool:
+    try:
+        app.wait_until_idle(timeout=1.0)
+    except WaitTimeoutError:
+        return False
+    return True
+
+
+def measure_trials(
+    make_app: Callable[[], App], workload: Workload, *, trials: int = 10, seed: int = 0, clock: Literal["wall", "virtual"] = "virtual", **options: Any
+) -> list[Run]:
+    """Measure *workload* several times, each time with an app and a seed of its own: the seeds are *seed*, *seed* + 1, and so on.
+
+    Args:
+        make_app: Makes a new app.
+        workload: As for `measure`.
+        trials: How many runs.
+        seed: Of the first run.
+        clock: As for `measure`.
+        options: Further options of `measure`.
+
+    Returns:
+        Shape (trials,), the runs; `interval([mean(run.waiting) for run in runs])` tells how sure their mean is. Fewer if it is interrupted.
+
+    Raises:
+        InvalidValueError: *trials* is not 1 or more, or as for `measure`.
+    """
+    if not isinstance(trials, int) or trials < 1:
+        raise InvalidValueError("trials", trials, "a whole number of 1 or more")
+    runs: list[Run] = []
+    for number in range(trials):
+        runs.append(measure(make_app(), workload, clock=clock, seed=seed + number, label=f"trial {number + 1} of {trials}", **options))
+        if runs[-1].interrupted:
+            break
+    return runs
+
+
+def compare(runs: Mapping[str, Run]) -> Table:
+    """Return one line for each of *runs*, by name."""
+    return Table(("run", *COLUMNS), [(name, *run.line()) for name, run in runs.items()])

@@ -1,0 +1,8 @@
+"""Plots: one question a function. Each draws on the Axes that it is given, and returns the rounded table of what it drew.
+
+The table's sentence `says` is what is to be seen; it becomes the picture's alternative text. No function touches pyplot or rcParams.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []

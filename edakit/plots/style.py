@@ -1,0 +1,78 @@
+"""How every plot looks: readable in grey and for the colour-blind, 11 points or more, quantity and unit on both axes, its origin in the footer."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+
+import edakit
+
+__all__ = ["FONT", "GUESS", "INK", "THEORY", "colour", "dress", "footer", "legend", "line", "mark_guess"]
+
+FONT: Final = 11
+"""Smallest type in a picture [pt]."""
+
+INK: Final = "#222222"
+"""Text and axes."""
+
+THEORY: Final[dict[str, Any]] = {"color": INK, "linestyle": (0, (1, 1)), "linewidth": 1.6, "zorder": 1.5}
+"""What a formula says: a dotted line under the points."""
+
+GUESS: Final[dict[str, Any]] = {"color": INK, "marker": "X", "markersize": 11, "linestyle": "none", "markeredgecolor": "white", "zorder": 5}
+"""What a person predicted: a cross."""
+
+# Okabe and Ito (2008), "Color Universal Design": told apart by all kinds of colour vision; ordered so that neighbours differ in grey too.
+_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_LINES: Final = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
+_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "*")
+
+
+def colour(number: int) -> str:
+    """Return the colour of the series *number*, from 0."""
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def line(number: int, *, markers: bool = False) -> dict[str, Any]:
+    """Return the arguments of `Axes.plot` for the series *number*, from 0: colour and line style, and with *markers* a marker too."""
+    marked = {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 6} if markers else {}
+    return {"color": colour(number), "linestyle": _LINES[number % len(_LINES)], "linewidth": 1.8, **marked}
+
+
+def dress(ax: Axes, *, title: str, x: str, y: str) -> None:
+    """Give *ax* its title, which says what is seen, its labels with their units, readable type and the footer."""
+    ax.set_title(title, fontsize=FONT + 1, color=INK, loc="left", wrap=True)
+    ax.set_xlabel(x, fontsize=FONT)
+    ax.set_ylabel(y, fontsize=FONT)
+    ax.tick_params(labelsize=FONT)
+    ax.grid(visible=True, color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.set_facecolor("white")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    footer(ax)
+
+
+def legend(ax: Axes, **options: Any) -> None:
+    """Name the series of *ax*, if there is more than one thing to name."""
+    handles, labels = ax.get_legend_handles_labels()
+    if labels:
+        ax.legend(handles, labels, fontsize=FONT, frameon=True, framealpha=0.9, edgecolor="none", **options)
+
+
+def footer(ax: Axes) -> None:
+    """Write versions and machine under the figure, once."""
+    figure = ax.get_figure(root=True)
+    if figure is None or any(text.get_gid() == "footer" for text in figure.texts):
+        return
+    figure.set_facecolor("white")
+    figure.set_layout_engine("constrained", rect=(0, 0.04, 1, 0.96))
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, matplotlib {mpl.__version__}"
+    figure.text(0.995, 0.008, f"edakit {edakit.__version__}, {machine}", fontsize=7, color="#777777", ha="right", va="bottom", gid="footer")
+
+
+def mark_guess(ax: Axes, x: float, y: float, label: str = "your guess") -> None:
+    """Put what a person predicted beside what was measured."""
+    ax.plot([x], [y], label=label, **GUESS)
