@@ -91,22 +91,29 @@ class Trace:
         """How many deliveries have come to their end [deliveries]."""
         return len(self._deliveries)
 
-    def columns(self) -> dict[str, np.ndarray[Any, Any]]:
+    def columns(self, *names: str) -> dict[str, np.ndarray[Any, Any]]:
         """Join the rows: one entry a delivery, with what is known of its publication.
 
+        Args:
+            names: Fields of `Delivered` and `Publication`; all of them unless given. A million texts take time and memory: name what is needed.
+
         Returns:
-            Arrays of shape (n,): the fields of `Delivered` and `Publication`; times are int64 [ns]. A delivery whose publication was not
-            seen here (another process published it) takes `received_at` for both of its times.
+            Arrays of shape (n,), by name; times are int64 [ns]. A delivery whose publication was not seen here (another process published it)
+            takes `received_at` for both of its times.
+
+        Raises:
+            InvalidValueError: there is no such field.
         """
         import numpy as np  # noqa: PLC0415 (the language floor loads no numpy)
 
         known = {row[0]: row for row in self._publications}
-        joined = [(*row, *known.get(row[0], (row[0], "", row[0], "", "", row[5], row[5], -1))[1:]) for row in self._deliveries]
-        names = (*Delivered._fields, *Publication._fields[1:])
-        columns = list(zip(*joined, strict=True)) or [()] * len(names)
-        numbers = {"worker", "attempt", "queues"}
-        kind = {name: np.int64 if name in numbers or name.endswith("_at") else np.str_ for name in names}
-        return {name: np.array(column, dtype=kind[name]) for name, column in zip(names, columns, strict=True)}
+        origins = [known.get(row[0]) or (row[0], "", row[0], "", "", row[5], row[5], -1) for row in self._deliveries]
+        places = {name: (self._deliveries, place) for place, name in enumerate(Delivered._fields)}
+        places |= {name: (origins, place) for place, name in enumerate(Publication._fields) if name not in places}
+        if unknown := [name for name in names if name not in places]:
+            raise InvalidValueError("names", unknown, f"some of {list(places)}")
+        kinds = {name: np.int64 if name in {"worker", "attempt", "queues"} or name.endswith("_at") else np.str_ for name in places}
+        return {name: np.array([row[places[name][1]] for row in places[name][0]], dtype=kinds[name]) for name in names or places}
 
     def lines(self) -> Iterator[str]:
         """Yield every row as a line of JSON, publications first."""

@@ -99,6 +99,17 @@ def test_a_trace_joins_deliveries_with_their_publications():
     assert set(columns["correlation"]) == {columns["event"][0]}
 
 
+def test_a_trace_gives_the_columns_that_are_asked_for():
+    trace = Trace()
+    trace.delivered(("e-1", "mail", 0, 1, "handled", 5, 7, 9))
+
+    columns = trace.columns("done_at", "due_at", "name")
+
+    assert {name: column.tolist() for name, column in columns.items()} == {"done_at": [9], "due_at": [5], "name": [""]}
+    with pytest.raises(InvalidValueError, match=r"names is \['wait'\]; give some of \['event', 'component'"):
+        trace.columns("done_at", "wait")
+
+
 def test_an_empty_trace_has_empty_columns():
     assert all(len(column) == 0 for column in Trace().columns().values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,13 +77,17 @@ class Deliveries:
     @property
     def events(self) -> int:
         """How many different events were handled [events]."""
+        return self._different
+
+    @cached_property
+    def _different(self) -> int:
         return np.unique(self._handled.event).size
 
     @property
     def throughput(self) -> float:
-        """How many different events were handled in each second after the warm-up [1/s]; not a number if no time has passed."""
+        """How many different events were handled in each second after the warm-up, by whomever [1/s]; not a number if no time has passed."""
         seconds = self.duration - self.warmup
-        return self.events / seconds if seconds > 0 else float("nan")
+        return self._different / seconds if seconds > 0 else math.nan
 
     @property
     def twice(self) -> int:
@@ -133,7 +138,7 @@ def _per_second(rate: float) -> float:
     return round(rate, 1)
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Run(Deliveries):
     """What one run has shown.
 
@@ -173,7 +178,7 @@ class Run(Deliveries):
 
     def __post_init__(self) -> None:
         self.publications: list[Publication] = self.trace.publications
-        rows = rows_of(self.publications, self.trace.deliveries)
+        rows = rows_of(self.trace)
         if self.start_ns < 0:
             self.start_ns = min((row.due_at for row in self.publications), default=0)
         ends = [int(rows.done_at.max(initial=self.start_ns)), max((row.published_at for row in self.publications), default=self.start_ns)]
@@ -186,12 +191,6 @@ class Run(Deliveries):
         """How many events were published, commands included, by the workload and by handlers [events]."""
         begin = self.start_ns + round(self.warmup * NS)
         return sum(row.due_at >= begin for row in self.publications)
-
-    @property
-    def throughput(self) -> float:
-        """How many different events were handled in each second after the warm-up, by whomever [1/s]; not a number if no time has passed."""
-        seconds = self.duration - self.warmup
-        return np.unique(self._handled.event).size / seconds if seconds > 0 else float("nan")
 
     @property
     def unrouted(self) -> int:
@@ -212,9 +211,11 @@ class Run(Deliveries):
         """
         rows = self.rows
         kept = ~((rows.outcome == "refused") & np.isin(rows.component, sorted(self.drops_newest)))
-        ended = rows.where(kept & np.isin(rows.outcome, ENDS) & (rows.event >= 0))
+        ended = rows.where(kept & np.isin(rows.outcome, ENDS))
         ends = Counter(event for event, _ in set(zip(ended.event.tolist(), ended.component.tolist(), strict=True)))
-        return sum(max(0, row.queues - ends[number]) for number, row in enumerate(self.publications)) - self.waiting_events
+        missing = sum(max(0, row.queues - ends[number]) for number, row in enumerate(self.publications))
+        # What waits may be a second copy of something that was handled, and then was not missing.
+        return max(0, missing - self.waiting_events)
 
     def component(self, name: str) -> Deliveries:
         """Return the deliveries to component *name* alone.
