@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,16 @@ __all__ = ["Array", "Interval", "after_warmup", "backlog", "ecdf", "interval", "
 Array = NDArray[np.float64]
 
 
-def _floats(values: ArrayLike, asked: str = "") -> Array:
-    array = np.asarray(values, dtype=np.float64).ravel()
-    if asked and not array.size:
+def _floats(values: ArrayLike) -> Array:
+    return np.asarray(values, dtype=np.float64).ravel()
+
+
+def _measured(values: ArrayLike, asked: str) -> Array:
+    array = _floats(values)
+    if not array.size:
         raise NothingMeasuredError(asked)
+    if np.isnan(array).any():
+        raise InvalidValueError("values", math.nan, f"numbers: {asked} says nothing where some are not known; leave out what is still in flight")
     return array
 
 
@@ -34,8 +41,9 @@ def mean(values: ArrayLike) -> float:
 
     Raises:
         NothingMeasuredError: there are none.
+        InvalidValueError: one is NaN.
     """
-    array = _floats(values, "the mean")
+    array = _measured(values, "the mean")
     return math.fsum(array.tolist()) / array.size
 
 
@@ -47,7 +55,7 @@ def percentile(values: ArrayLike, q: float) -> float:
         q: From 1 to 100 [%]; 99 gives what is called p99.
 
     Raises:
-        InvalidValueError: *q* is out of range (0.99 would be meant as 99).
+        InvalidValueError: *q* is out of range (0.99 would be meant as 99), or a value is NaN.
         NothingMeasuredError: there are no values.
 
     Source:
@@ -55,7 +63,7 @@ def percentile(values: ArrayLike, q: float) -> float:
     """
     if not 1 <= q <= 100:  # noqa: PLR2004 (percent)
         raise InvalidValueError("q", q, "a percentage from 1 to 100, such as 99 for p99")
-    array = np.sort(_floats(values, f"p{q:g}"))
+    array = np.sort(_measured(values, f"p{q:g}"))
     # As a fraction: 99.9 % of 1000 is rank 999, while 99.9 / 100 * 1000 rounds up to 1000.
     rank = math.ceil(Fraction(str(q)) * array.size / 100)
     return float(array[rank - 1])
@@ -72,8 +80,9 @@ def ecdf(values: ArrayLike) -> tuple[Array, Array]:
 
     Raises:
         NothingMeasuredError: there are none.
+        InvalidValueError: one is NaN.
     """
-    array = np.sort(_floats(values, "the share of events"))
+    array = np.sort(_measured(values, "the share of events"))
     return array, np.searchsorted(array, array, side="right") / array.size
 
 
@@ -158,7 +167,7 @@ class Interval(NamedTuple):
     level: float
 
     def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | float | np.floating) and bool(self.low <= value <= self.high)
+        return isinstance(value, Real) and bool(self.low <= float(value) <= self.high)
 
 
 def interval(trials: Sequence[float] | NDArray[Any], level: float = 0.95) -> Interval:
@@ -169,7 +178,7 @@ def interval(trials: Sequence[float] | NDArray[Any], level: float = 0.95) -> Int
         level: Share of such intervals that are to hold the true value [1].
 
     Raises:
-        InvalidValueError: there are fewer than two trials, or *level* is not between 0 and 1.
+        InvalidValueError: there are fewer than two trials, one is NaN, or *level* is not between 0 and 1.
 
     Source:
         Student (1908), "The Probable Error of a Mean", Biometrika 6, 1-25.
