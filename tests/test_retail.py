@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import gzip
-import os
 import time
 from collections import Counter
 from datetime import date, datetime
-from pathlib import Path
 
 import pytest
 
@@ -29,15 +27,10 @@ def lines(tmp_path, *rows: str) -> list[Line]:
 
 
 @pytest.fixture(scope="module")
-def real():
+def real(online_retail):
     """The real file's survey, and how long reading it took [s]."""
-    path = os.environ.get("EDAKIT_ONLINE_RETAIL")
-    if not path or not Path(path).exists():
-        if "online-retail" in os.environ.get("EDAKIT_REQUIRE", "").split(","):
-            pytest.fail("EDAKIT_REQUIRE names online-retail: set EDAKIT_ONLINE_RETAIL to the file")
-        pytest.skip("Online Retail is not here: set EDAKIT_ONLINE_RETAIL to the file (data/README.md says where it comes from)")
     survey, start = Survey(), time.perf_counter()
-    for _ in survey.watch(read_retail(path)):
+    for _ in survey.watch(read_retail(online_retail)):
         pass
     return survey, time.perf_counter() - start
 

@@ -67,4 +67,5 @@ class NoSuchDayError(EdakitError, ValueError):
         asked = f"the file has no line of {self.found}" if self.found else "the file has several days"
         near = [day for day in self.days if day[:7] == self.found[:7]]
         of_month = f"; of that month: {', '.join(near)}" if near else ""
-        return f"{asked} (it has {len(self.days)} days from {self.days[0]} to {self.days[-1]}{of_month}); choose one, such as --day {self.busiest}, the busiest"
+        several = f"it has {len(self.days)} days from {self.days[0]} to {self.days[-1]}{of_month}"
+        return f"{asked} ({several if len(self.days) > 1 else f'it has {self.days[0]} only'}); choose one, such as --day {self.busiest}, the busiest"
