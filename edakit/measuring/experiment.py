@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from edakit.app import App
-from edakit.clock import to_ns
+from edakit.clock import NS, to_ns
 from edakit.errors import InvalidValueError, WaitTimeoutError
 from edakit.measuring.progress import Progress
 from edakit.measuring.publisher import Publisher, publisher_for
@@ -18,7 +18,7 @@ from edakit.table import Table
 
 __all__ = ["compare", "measure", "measure_trials"]
 
-Actions = Mapping[float, Callable[[App], object]]
+Actions = Mapping[int, Callable[[App], object]]
 
 
 def measure(
@@ -29,7 +29,7 @@ def measure(
     seed: int | None = None,
     broker: str | None = None,
     warmup: float = 0.0,
-    at: Actions | None = None,
+    at: Mapping[float, Callable[[App], object]] | None = None,
     label: str = "",
 ) -> Run:
     """Publish *workload* to *app*, wait until all of it is handled, and return what was seen.
@@ -53,6 +53,7 @@ def measure(
     """
     if not 0 <= warmup < workload.duration:
         raise InvalidValueError("warmup", warmup, f"a number of seconds from 0 to less than the workload's {workload.duration:g}")
+    actions = {to_ns(seconds): action for seconds, action in (at or {}).items()}
     if app.trace.publications:
         raise InvalidValueError("app", app, "a new app: one that was used has a past that would be measured too")
     if (clock, seed, broker) != (None, None, None):
@@ -61,7 +62,7 @@ def measure(
         app.start()
     with Progress(workload.duration, label or "measuring", "s") as progress:
         publisher = publisher_for(app, workload, progress)
-        interrupted = _drive(app, publisher, at or {})
+        interrupted = _drive(app, publisher, actions)
     return Run(
         app.trace,
         seed=app.seed,
@@ -80,16 +81,16 @@ def measure(
     )
 
 
-def _drive(app: App, publisher: Publisher, at: Actions) -> bool:
+def _drive(app: App, publisher: Publisher, actions: Actions) -> bool:
     """Run to the end; return whether somebody interrupted it."""
     try:
         if app.clock.virtual:
-            for seconds, action in at.items():
-                app.call_at(publisher.start_ns + to_ns(seconds), partial(_act, action, app))
+            for time_ns, action in actions.items():
+                app.call_at(publisher.start_ns + time_ns, partial(_act, action, app))
             publisher.virtual()
             app.run_until_idle(on_error="retry")
         else:
-            _drive_wall(app, publisher, at)
+            _drive_wall(app, publisher, actions)
     except KeyboardInterrupt:
         return True
     return False
@@ -99,9 +100,9 @@ def _act(action: Callable[[App], object], app: App) -> None:
     action(app)
 
 
-def _drive_wall(app: App, publisher: Publisher, at: Actions) -> None:
+def _drive_wall(app: App, publisher: Publisher, actions: Actions) -> None:
     # In threads of their own: an action may be what a publisher that is held up waits for.
-    timers = [threading.Timer(seconds, action, [app]) for seconds, action in at.items()]
+    timers = [threading.Timer(time_ns / NS, action, [app]) for time_ns, action in actions.items()]
     for timer in timers:
         timer.daemon = True
         timer.start()

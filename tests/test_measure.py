@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from edakit import App, CapabilityError, Component, Constant, Exponential, Faults, measure, measure_trials
+from edakit.delivery import Backoff
+from edakit.errors import InvalidValueError
+from edakit.faults import CrashPoint
+from edakit.measuring import (
+    Burst,
+    ClosedLoop,
+    Each,
+    Poisson,
+    Steady,
+    compare,
+    interval,
+    little,
+    mean,
+    mm1,
+    simulate_queue,
+    sweep_rate,
+    sweep_utilisation,
+)
+from edakit.shop import Shoppers, build_shop
+from tests.shop_language import AddItem, CartItemAdded
+
+NS = 1_000_000_000
+
+
+def stock_app(*, raising=None, **options):
+    """Return an app with one component; its handler fails for the carts in *raising*."""
+    stock = Component("stock", **{"takes": Exponential(0.004), "backoff": Backoff(base=0.001, cap=0.001), **options})
+
+    @stock.on(CartItemAdded)
+    def reserve(event, context):
+        if raising and event.cart_id in raising:
+            raise KeyError(event.cart_id)
+
+    return App(stock)
+
+
+def added(number, random):
+    return CartItemAdded(cart_id=str(number))
+
+
+def stalled(begin, end):
+    return {begin: lambda app: app.pause("stock"), end: lambda app: app.resume("stock")}
+
+
+# Virtual time
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("arrivals", [Poisson(rate=200, duration=20), Steady(rate=240, duration=10), Burst(rate=50, peak=900, start=2, length=3, duration=10)])
+def test_every_wait_of_the_full_path_is_that_of_lindleys_recursion_to_the_nanosecond(arrivals, workers):
+    run = measure(stock_app(concurrency=workers), Each(arrivals, added), clock="virtual", seed=5)
+    sample = simulate_queue(arrivals, Exponential(0.004), workers=workers, seed=5)
+
+    rows = run.component("stock").rows
+    order = np.argsort(rows.published_at, kind="stable")
+    assert run.events == sample.waits.size > 500
+    assert np.array_equal(rows.published_at[order], sample.arrivals)
+    assert np.array_equal((rows.started_at - rows.published_at)[order], sample.waits)
+    assert np.array_equal((rows.done_at - rows.started_at)[order], sample.services)
+
+
+def test_the_shop_measured_twice_with_one_seed_is_the_same_run_and_with_another_seed_another():
+    digests = [measure(build_shop(), Shoppers(Poisson(rate=5, duration=5)), clock="virtual", seed=seed).trace.digest() for seed in (7, 7, 8)]
+
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_littles_law_holds_exactly_for_each_component_of_the_shop():
+    run = measure(build_shop(stock_concurrency=2), Shoppers(Poisson(rate=30, duration=10)), clock="virtual", seed=3)
+
+    for name in run.components:
+        rows = run.component(name).rows
+        law = little(rows.published_at, rows.done_at)
+        assert law.holds
+        assert law.events > 0
+
+
+@pytest.mark.parametrize("faults", [Faults(CrashPoint("stock", "handled", nth=0, share=0.1), restart_after=0.05), Faults(duplicate=0.2)])
+def test_nothing_is_lost_where_workers_die_or_messages_come_twice(faults):
+    stock = Component("stock", takes=Exponential(0.004))
+    stock.on(CartItemAdded)(lambda event, context: None)
+
+    run = measure(App(stock, faults=faults), Each(Poisson(rate=100, duration=5), added), clock="virtual", seed=2)
+
+    assert run.lost == 0
+    assert run.twice + run.component("stock").count("crashed") > 0
+
+
+def test_a_handler_that_fails_names_itself_in_the_table_of_the_run():
+    run = measure(stock_app(raising={"3", "4"}, max_attempts=2), Each(Steady(rate=10, duration=1), added), clock="virtual")
+
+    assert (run.events, run.dead, run.lost) == (10, 2, 0)
+    assert "Dead: stock: KeyError: '3' (in stock_app.<locals>.reserve, line " in repr(run)
+    assert repr(run).endswith("seed 0, virtual clock, memory://")
+
+
+def test_actions_happen_at_their_time():
+    seen = []
+    actions = {0.25: lambda app: seen.append(app.now_ns), 0.75: lambda app: seen.append(app.now_ns)}
+
+    measure(stock_app(), Each(Steady(rate=10, duration=1), added), clock="virtual", at=actions)
+
+    assert seen == [NS // 4, 3 * NS // 4]
+
+
+def test_a_stall_delays_what_was_due_in_it_and_a_tester_who_waits_sees_one_slow_answer():
+    load = Steady(rate=100, duration=4)
+    shoppers = measure(stock_app(takes=Constant(0.001)), Each(load, added), clock="virtual", at=stalled(1.0, 2.0))
+    tester = measure(stock_app(takes=Constant(0.001)), Each(ClosedLoop(testers=1, every=0.010, duration=4), added), clock="virtual", at=stalled(1.0, 2.0))
+
+    assert np.sum(shoppers.latency > 0.1) > 80
+    assert np.sum(tester.latency > 0.1) == 1
+    assert tester.events == 400 - 99  # those of the second that it waited were never sent
+
+
+def test_a_publisher_behind_a_full_queue_waits_and_its_messages_keep_the_time_at_which_they_were_due():
+    run = measure(stock_app(takes=Constant(0.010), bound=2, when_full="wait"), Each(Steady(rate=200, duration=1), added), clock="virtual")
+
+    stock = run.component("stock")
+    assert (run.events, run.lost, run.unsent, run.turned_away) == (200, 0, 0, 0)
+    assert stock.waiting.max() <= 0.03
+    assert stock.latency.max() == pytest.approx(200 * 0.010 - 0.995, abs=0.02)
+    assert np.all(np.diff(stock.done_at) > 0)
+
+
+@pytest.mark.parametrize("policy", ["raise", "drop newest", "drop oldest"])
+def test_what_a_full_queue_refuses_is_counted_and_not_lost(policy):
+    run = measure(stock_app(takes=Constant(0.010), bound=5, when_full=policy), Each(Steady(rate=200, duration=1), added), clock="virtual")
+
+    handled = run.component("stock").events
+    assert handled + run.refused == 200
+    assert run.refused > 90
+    assert run.lost == 0
+
+
+def test_a_closed_loop_sends_the_next_message_when_the_last_one_is_answered_and_not_before_its_time():
+    run = measure(stock_app(takes=Constant(0.004)), Each(ClosedLoop(testers=2, every=0.010, duration=1), added), clock="virtual")
+    slow = measure(stock_app(takes=Constant(0.030)), Each(ClosedLoop(testers=2, every=0.010, duration=1), added), clock="virtual")
+
+    assert run.events == 200
+    assert np.allclose(run.latency, 0.004)
+    assert slow.events == pytest.approx(1 / 0.030, abs=2)
+    assert slow.latency.max() <= 0.060
+
+
+def test_a_closed_loop_goes_on_where_nobody_is_bound_or_the_queue_is_full():
+    nobody = App(Component("stock"))
+    full = stock_app(takes=Constant(0.100), bound=1)
+
+    unheard = measure(nobody, Each(ClosedLoop(every=0.010, duration=0.1), added), clock="virtual")
+    refused = measure(full, Each(ClosedLoop(testers=5, every=0.010, duration=1), added), clock="virtual")
+
+    assert (unheard.events, unheard.unrouted) == (10, 10)
+    assert refused.turned_away > 10
+    assert refused.lost == 0
+
+
+def test_a_command_is_sent_to_its_one_handler():
+    cart = Component("cart")
+    cart.on(AddItem)(lambda command, context: None)
+
+    run = measure(App(cart), Each(Steady(rate=10, duration=1), lambda number, random: AddItem(cart_id="c")), clock="virtual")
+
+    assert run.component("cart").events == 10
+
+
+def test_what_a_paused_component_has_not_handled_is_waiting_and_not_lost():
+    run = measure(stock_app(), Each(Steady(rate=10, duration=1), added), clock="virtual", at={0.35: lambda app: app.pause("stock")})
+
+    assert (run.waiting_events, run.lost, run.component("stock").events) == (6, 0, 4)
+
+
+def test_the_warm_up_counts_for_the_account_and_not_for_latencies():
+    app = stock_app(takes=Constant(0.001))
+    run = measure(app, Each(Steady(rate=10, duration=2), added), clock="virtual", warmup=0.5)
+
+    assert run.latency.size == run.events == 15
+    assert run.component("stock").count("handled") == 20
+    assert run.throughput == pytest.approx(10)
+
+
+def test_an_interrupted_run_keeps_what_was_measured():
+    def press_stop(app):
+        raise KeyboardInterrupt
+
+    run = measure(stock_app(), Each(Steady(rate=100, duration=2), added), clock="virtual", at={1.0: press_stop})
+
+    assert run.interrupted
+    assert 90 <= run.component("stock").events <= 101
+    assert run.lost == 0
+    assert "interrupted" in repr(run)
+
+
+def test_an_interrupted_series_of_trials_keeps_those_that_were_run():
+    def press_stop(app):
+        if app.seed == 2:
+            raise KeyboardInterrupt
+
+    runs = measure_trials(stock_app, Each(Steady(rate=100, duration=1), added), trials=5, at={0.5: press_stop})
+
+    assert [run.interrupted for run in runs] == [False, False, True]
+
+
+def test_trials_have_seeds_of_their_own():
+    runs = measure_trials(stock_app, Each(Poisson(rate=100, duration=2), added), trials=3, seed=10)
+
+    assert [run.seed for run in runs] == [10, 11, 12]
+    assert len({run.trace.digest() for run in runs}) == 3
+    assert interval([mean(run.waiting) for run in runs]).trials == 3
+
+
+def test_runs_are_compared_line_by_line():
+    runs = {
+        name: measure(stock_app(takes=Constant(takes)), Each(Steady(rate=10, duration=1), added), clock="virtual")
+        for name, takes in (("a", 0.001), ("b", 0.002))
+    }
+
+    table = compare(runs)
+
+    assert table.column("run") == ["a", "b"]
+    assert table.column("p50 [ms]") == [1.0, 2.0]
+
+
+# Real time
+
+
+def test_in_real_time_the_same_messages_are_handled_and_no_thread_is_left():
+    before = threading.active_count()
+    load = Each(Poisson(rate=200, duration=1), added)
+
+    real = measure(stock_app(takes=None), load, clock="wall", seed=4)
+    virtual = measure(stock_app(takes=None), load, clock="virtual", seed=4)
+
+    assert (real.events, real.lost, real.dead) == (virtual.events, 0, 0)
+    due = real.component("stock").rows.due_at
+    assert np.array_equal(np.sort(due) - real.start_ns, np.sort(virtual.component("stock").rows.due_at))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("workload", [Each(Steady(rate=100, duration=1), added), Each(ClosedLoop(every=0.010, duration=1), added)])
+def test_in_real_time_a_stall_is_seen_and_ends(workload):
+    run = measure(stock_app(takes=None), workload, clock="wall", at=stalled(0.3, 0.6))
+
+    assert run.latency.max() > 0.15
+    assert run.lost == 0
+
+
+def test_in_real_time_a_publisher_waits_for_a_queue_that_somebody_else_empties():
+    run = measure(stock_app(takes=None, bound=3, when_full="wait"), Each(Steady(rate=100, duration=0.5), added), clock="wall", at=stalled(0.1, 0.3))
+
+    assert (run.component("stock").events, run.lost, run.turned_away) == (50, 0, 0)
+    assert run.latency.max() > 0.1
+
+
+def test_an_interrupted_run_in_real_time_stops_its_threads_and_keeps_what_was_measured():
+    before, app = threading.active_count(), stock_app(takes=None)
+    app.hooks.on("published", lambda *_: _interrupt_after(app, 20))
+
+    run = measure(app, Each(Steady(rate=200, duration=60), added), clock="wall")
+
+    assert run.interrupted
+    assert 15 <= run.component("stock").events <= 20
+    assert threading.active_count() == before
+
+
+def _interrupt_after(app, events):
+    if len(app.trace.publications) >= events:
+        raise KeyboardInterrupt
+
+
+def test_handlers_that_fail_in_real_time_do_not_end_the_run():
+    run = measure(stock_app(takes=None, raising={"3"}, max_attempts=2), Each(Steady(rate=100, duration=0.1), added), clock="wall")
+
+    assert (run.component("stock").events, run.dead, run.lost) == (9, 1, 0)
+    assert "KeyError" in repr(run)
+
+
+# What does not go together
+
+
+def test_a_used_app_is_refused():
+    app = stock_app()
+    app.publish(CartItemAdded(cart_id="c"))
+
+    with pytest.raises(InvalidValueError, match="a new app"):
+        measure(app, Each(Steady(rate=1, duration=1), added))
+
+
+@pytest.mark.parametrize("warmup", [-1, 1, float("nan")])
+def test_a_warm_up_that_leaves_nothing_is_refused(warmup):
+    with pytest.raises(InvalidValueError, match="warmup"):
+        measure(stock_app(), Each(Steady(rate=1, duration=1), added), clock="virtual", warmup=warmup)
+
+
+def test_a_virtual_clock_with_a_network_broker_is_refused():
+    with pytest.raises(CapabilityError, match="virtual time"):
+        measure(stock_app(), Each(Steady(rate=1, duration=1), added), clock="virtual", broker="amqp://localhost")
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_an_action_before_the_run_is_refused(clock):
+    with pytest.raises(InvalidValueError, match="-1"):
+        measure(stock_app(), Each(Steady(rate=1, duration=1), added), clock=clock, at={-1.0: lambda app: None})
+
+
+@pytest.mark.parametrize("trials", [0, 1.5])
+def test_trials_are_counted_in_whole_numbers(trials):
+    with pytest.raises(InvalidValueError, match="trials"):
+        measure_trials(stock_app, Each(Steady(rate=1, duration=1), added), trials=trials)
+    with pytest.raises(InvalidValueError, match="trials"):
+        sweep_utilisation([0.5], trials=trials)
+
+
+# Sweeps
+
+
+def test_a_sweep_finds_the_waits_of_theory_and_lasts_as_long_as_it_says():
+    theory = mm1(service_rate=250)
+    sweep = sweep_utilisation([0.3, 0.6], trials=20, duration=100, seed=1)
+
+    for level in sweep.levels:
+        assert abs(sweep.wait(level) - theory.wait(level * 250)) < 3 * sweep.standard_error(level)
+        assert sweep.wait(level) in sweep.interval(level)
+    assert sweep.waits.shape == (2, 20)
+    assert sweep.rates == (75.0, 150.0)
+
+
+def test_a_sweep_of_even_arrivals_and_constant_service_never_waits():
+    sweep = sweep_utilisation([0.5, 0.9], takes=Constant(0.004), arrivals=Steady, trials=2, duration=10)
+
+    assert np.all(sweep.waits == 0)
+
+
+def test_a_sweep_through_the_full_path_is_the_sweep_by_lindley():
+    rates, service = [100, 200], Exponential(0.004)
+    full = sweep_rate(stock_app, lambda rate: Each(Poisson(rate=rate, duration=10), added), rates, trials=2, warmup=1.0).component("stock")
+
+    for row, rate in enumerate(rates):
+        for trial in range(2):
+            sample = simulate_queue(Poisson(rate=rate, duration=10), service, seed=trial).after(1.0)
+            assert full.waits[row, trial] == mean(sample.waiting)
+    assert full.levels == pytest.approx([0.4, 0.8], rel=0.1)
+
+
+@pytest.mark.parametrize("levels", [[], [0.0], [-0.1]])
+def test_a_sweep_needs_levels_above_zero(levels):
+    with pytest.raises(InvalidValueError, match="levels"):
+        sweep_utilisation(levels)
+
+
+def test_a_level_that_was_not_swept_is_refused_with_those_that_were():
+    with pytest.raises(InvalidValueError, match=r"0\.3, 0\.6"):
+        sweep_utilisation([0.3, 0.6], trials=2, duration=1).wait(0.9)
+
+
+def test_progress_shows_in_a_terminal_only_when_it_takes_long(capsys, monkeypatch):
+    monkeypatch.setenv("EDAKIT_PROGRESS", "1")
+
+    measure(stock_app(takes=None), Each(Steady(rate=1000, duration=0.3), added), clock="wall")
+    assert capsys.readouterr().err == ""
+
+    measure(stock_app(takes=None), Each(Steady(rate=200, duration=2.6), added), clock="wall")
+    assert "measuring" in capsys.readouterr().err
+
+
+def test_progress_is_off_where_it_is_not_wanted(capsys, monkeypatch):
+    monkeypatch.setenv("EDAKIT_PROGRESS", "0")
+    monkeypatch.setattr("edakit.measuring.progress.DELAY", 0.0)
+
+    began = time.perf_counter()
+    measure(stock_app(takes=None), Each(Steady(rate=500, duration=0.3), added), clock="wall")
+
+    assert capsys.readouterr().err == ""
+    assert time.perf_counter() - began >= 0.3
