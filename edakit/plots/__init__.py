@@ -5,4 +5,6 @@ The table's sentence `says` is what is to be seen; it becomes the picture's alte
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from edakit.plots.latency import plot_latency_cdf
+
+__all__ = ["plot_latency_cdf"]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import platform
+import textwrap
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import edakit
 
-__all__ = ["FONT", "GUESS", "INK", "THEORY", "colour", "dress", "footer", "legend", "line", "mark_guess"]
+__all__ = ["FONT", "GUESS", "INK", "POINTS", "THEORY", "colour", "dress", "footer", "headline", "legend", "line", "mark_guess"]
 
 FONT: Final = 11
 """Smallest type in a picture [pt]."""
+
+POINTS: Final = 72
+"""Points in an inch [pt]."""
 
 INK: Final = "#222222"
 """Text and axes."""
@@ -28,6 +33,8 @@ GUESS: Final[dict[str, Any]] = {"color": INK, "marker": "X", "markersize": 11, "
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _LINES: Final = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "*")
+# Mean width of a letter of DejaVu Sans, matplotlib's own font, as a share of its size.
+_LETTER: Final = 0.56
 
 
 def colour(number: int) -> str:
@@ -43,10 +50,12 @@ def line(number: int, *, markers: bool = False) -> dict[str, Any]:
 
 def dress(ax: Axes, *, title: str, x: str, y: str) -> None:
     """Give *ax* its title, which says what is seen, its labels with their units, readable type and the footer."""
-    ax.set_title(title, fontsize=FONT + 1, color=INK, loc="left", wrap=True)
+    headline(ax, title)
     ax.set_xlabel(x, fontsize=FONT)
     ax.set_ylabel(y, fontsize=FONT)
     ax.tick_params(labelsize=FONT)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set_fontsize(FONT)
     ax.grid(visible=True, color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_facecolor("white")
@@ -55,24 +64,47 @@ def dress(ax: Axes, *, title: str, x: str, y: str) -> None:
     footer(ax)
 
 
+def headline(ax: Axes, title: str) -> None:
+    """Give *ax* its title, in as many lines as its width asks for."""
+    # Axes side by side have less room each; the axis on the left takes an inch.
+    columns = getattr(ax.get_subplotspec(), "get_gridspec", lambda: None)()
+    width = _figure(ax).get_figwidth() / (columns.ncols if columns else 1) - 1
+    ax.set_title(_wrapped(title, width, FONT + 1), fontsize=FONT + 1, color=INK, loc="left")
+
+
 def legend(ax: Axes, **options: Any) -> None:
-    """Name the series of *ax*, if there is more than one thing to name."""
+    """Name the series of *ax*, if there is anything to name."""
     handles, labels = ax.get_legend_handles_labels()
     if labels:
-        ax.legend(handles, labels, fontsize=FONT, frameon=True, framealpha=0.9, edgecolor="none", **options)
+        ax.legend(handles, labels, **{"fontsize": FONT, "frameon": True, "framealpha": 0.9, "edgecolor": "none", **options})
 
 
 def footer(ax: Axes) -> None:
     """Write versions and machine under the figure, once."""
-    figure = ax.get_figure(root=True)
-    if figure is None or any(text.get_gid() == "footer" for text in figure.texts):
+    figure = _figure(ax)
+    if any(text.get_gid() == "footer" for text in figure.texts):
         return
+    machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, matplotlib {mpl.__version__}"
+    text = _wrapped(f"edakit {edakit.__version__}, {machine}", figure.get_figwidth(), FONT)
+    # Its lines, with the space between them and a little above.
+    share = min(0.5, (1.25 * FONT * (text.count("\n") + 1) + 3) / POINTS / figure.get_figheight())
     figure.set_facecolor("white")
-    figure.set_layout_engine("constrained", rect=(0, 0.04, 1, 0.96))
-    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, matplotlib {mpl.__version__}"
-    figure.text(0.995, 0.008, f"edakit {edakit.__version__}, {machine}", fontsize=7, color="#777777", ha="right", va="bottom", gid="footer")
+    figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
+    figure.text(0.995, 0.008, text, fontsize=FONT, color="#595959", ha="right", va="bottom", gid="footer")
 
 
 def mark_guess(ax: Axes, x: float, y: float, label: str = "your guess") -> None:
     """Put what a person predicted beside what was measured."""
     ax.plot([x], [y], label=label, **GUESS)
+
+
+def _figure(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        message = "the axes belong to no figure; make them with figure.subplots()"
+        raise ValueError(message)
+    return figure
+
+
+def _wrapped(text: str, inches: float, points: int) -> str:
+    return textwrap.fill(text, max(20, int(inches * POINTS / (points * _LETTER))))
