@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -124,7 +125,7 @@ class Queue(ABC):
 
     def backlog(self, rate: float) -> float:
         """Return how many events are in the system on average, by Little's law [events]; raises as `wait`."""
-        return rate * self.response(rate) if rate else 0.0
+        return rate * self.response(rate)
 
     def wait_law(self, rate: float) -> Law:
         """Return how the wait is distributed at *rate* [1/s].
@@ -174,7 +175,7 @@ class MMc(Queue):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.workers, int) or self.workers < 1:
+        if not isinstance(self.workers, Integral) or self.workers < 1:
             raise InvalidValueError("workers", self.workers, "a whole number of 1 or more")
 
     @property
