@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,12 @@ def lindley(arrivals: Sequence[int] | NDArray[Any], services: Sequence[int] | ND
     came, takes = _whole("arrivals", arrivals), _whole("services", services)
     if came.size != takes.size:
         raise ShapeError("arrivals", came.size, "services", takes.size)
-    if np.any(np.diff(came) < 0):
-        raise InvalidValueError("arrivals", came[:10].tolist(), "times that ascend [ns]")
+    back = np.flatnonzero(np.diff(came) < 0)
+    if back.size:
+        raise InvalidValueError(f"arrivals[{back[0] + 1}]", int(came[back[0] + 1]), f"times that ascend [ns]: the one before is {came[back[0]]}")
     if np.any(takes < 0):
         raise InvalidValueError("services", int(takes.min()), "times of zero or more [ns]")
-    if not isinstance(workers, int) or workers < 1:
+    if not isinstance(workers, Integral) or workers < 1:
         raise InvalidValueError("workers", workers, "a whole number of 1 or more")
     return _one(came, takes) if workers == 1 else _many(came.tolist(), takes.tolist(), workers)
 
@@ -69,7 +71,7 @@ def _one(came: Nanoseconds, takes: Nanoseconds) -> Nanoseconds:
 
 def _many(came: list[int], takes: list[int], workers: int) -> Nanoseconds:
     """Give each event to the worker that is free first."""
-    free = [0] * workers
+    free = came[:1] * workers
     waits = []
     for arrival, service in zip(came, takes, strict=True):
         start = max(arrival, free[0])
@@ -132,8 +134,9 @@ def little(came_at: Sequence[int] | NDArray[Any], left_at: Sequence[int] | NDArr
     came, left = _whole("came_at", came_at).tolist(), _whole("left_at", left_at).tolist()
     if len(came) != len(left):
         raise ShapeError("came_at", len(came), "left_at", len(left))
-    if any(end < begin for begin, end in zip(came, left, strict=True)):
-        raise InvalidValueError("left_at", "a time before the event came", "for each event a time at which it had come already")
+    for number, (begin, end) in enumerate(zip(came, left, strict=True)):
+        if end < begin:
+            raise InvalidValueError(f"left_at[{number}]", end, f"a time from {begin} ns on, when that event came")
     changes = sorted([(time, 1) for time in came] + [(time, -1) for time in left])
     inside = accumulate(change for _, change in changes)
     area = sum(count * (after[0] - now[0]) for count, now, after in zip(inside, changes, changes[1:], strict=False))
