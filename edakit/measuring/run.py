@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from edakit.clock import NS
 from edakit.errors import UnknownComponentError
 from edakit.events import Message, type_name
 from edakit.measuring.rows import ENDS, Rows, rows_of
-from edakit.measuring.statistics import Array, after_warmup, mean, percentile
+from edakit.measuring.statistics import Array, after_warmup, backlog, mean, percentile, throughput
 from edakit.table import Table
 from edakit.trace import Publication, Trace
 
@@ -88,6 +89,42 @@ class Deliveries:
         """How many different events were handled in each second after the warm-up, by whomever [1/s]; not a number if no time has passed."""
         seconds = self.duration - self.warmup
         return self._different / seconds if seconds > 0 else math.nan
+
+    def throughput_in(self, edges: ArrayLike) -> Array:
+        """Return how many different events were handled in each bin, per second; an event counts where its last handling ended.
+
+        Args:
+            edges: Shape (m + 1,), where the bins begin and end, ascending, from the start of the run [s].
+
+        Returns:
+            Shape (m,), without what was due in the warm-up [1/s].
+
+        Raises:
+            InvalidValueError: *edges* do not ascend.
+        """
+        # Rows stand in the order in which they ended: seen from the end, the first of an event is its last.
+        _, last = np.unique(self._handled.event[::-1], return_index=True)
+        return throughput(self.done_at[::-1][last], edges)
+
+    def backlog_at(self, times: ArrayLike) -> NDArray[np.int64]:
+        """Return how many deliveries were due and not yet over at each of *times*, the warm-up included [deliveries].
+
+        Waiting, being handled and about to be tried again all count, and so does what a blocked publisher still has to publish.
+        An event that three components are to handle counts three times. What never ended is known of a whole run only.
+
+        Args:
+            times: Shape (m,), when to look, from the start of the run [s].
+        """
+        came, left = self._stays()
+        return backlog(came, left, times)
+
+    def _stays(self) -> tuple[Array, Array]:
+        """When each delivery was due, and when it was over (NaN: not yet), both of shape (n,) [s]."""
+        rows = self.rows.where(np.isin(self.rows.outcome, ENDS))
+        ends = list(zip(rows.event.tolist(), rows.component.tolist(), strict=True))
+        # Backwards, so that the first end stays: what is handled a second time has left already.
+        first = sorted({end: place for place, end in reversed(list(enumerate(ends)))}.values())
+        return (rows.due_at[first] - self.start_ns) / NS, (rows.done_at[first] - self.start_ns) / NS
 
     @property
     def twice(self) -> int:
@@ -209,11 +246,7 @@ class Run(Deliveries):
 
         An end is: handled, dead, ignored, a duplicate that the inbox knew, or dropped by a full queue for newer ones. What still waits is not lost.
         """
-        rows = self.rows
-        kept = ~((rows.outcome == "refused") & np.isin(rows.component, sorted(self.drops_newest)))
-        ended = rows.where(kept & np.isin(rows.outcome, ENDS))
-        ends = Counter(event for event, _ in set(zip(ended.event.tolist(), ended.component.tolist(), strict=True)))
-        missing = sum(max(0, row.queues - ends[number]) for number, row in enumerate(self.publications))
+        missing = sum(max(0, row.queues - self._ends[number]) for number, row in enumerate(self.publications))
         # What waits may be a second copy of something that was handled, and then was not missing.
         return max(0, missing - self.waiting_events)
 
@@ -227,6 +260,19 @@ class Run(Deliveries):
         if not mine.any():
             raise UnknownComponentError(name, sorted(set(self.rows.component.tolist())))
         return Deliveries(name, self.rows.where(mine), self.start_ns, self.end_ns, self.warmup)
+
+    @cached_property
+    def _ends(self) -> Counter[int]:
+        """How many of the queues that took an event have come to an end with it, by the event's number."""
+        rows = self.rows
+        kept = ~((rows.outcome == "refused") & np.isin(rows.component, sorted(self.drops_newest)))
+        ended = rows.where(kept & np.isin(rows.outcome, ENDS))
+        return Counter(event for event, _ in set(zip(ended.event.tolist(), ended.component.tolist(), strict=True)))
+
+    def _stays(self) -> tuple[Array, Array]:
+        came, left = super()._stays()
+        waiting = [row.due_at for number, row in enumerate(self.publications) for _ in range(row.queues - self._ends[number])]
+        return np.append(came, (np.array(waiting, dtype=np.int64) - self.start_ns) / NS), np.append(left, np.full(len(waiting), np.nan))
 
     @property
     def components(self) -> list[str]:

@@ -5,6 +5,7 @@ The table's sentence `says` is what is to be seen; it becomes the picture's alte
 
 from __future__ import annotations
 
-from edakit.plots.latency import plot_latency_cdf
+from edakit.plots.flow import plot_backlog_over_time, plot_throughput_over_time
+from edakit.plots.latency import plot_latency_cdf, plot_latency_over_time
 
-__all__ = ["plot_latency_cdf"]
+__all__ = ["plot_backlog_over_time", "plot_latency_cdf", "plot_latency_over_time", "plot_throughput_over_time"]

@@ -11,19 +11,25 @@ from matplotlib.ticker import FuncFormatter
 
 from edakit.errors import InvalidValueError
 from edakit.measuring.run import Deliveries, milliseconds
-from edakit.measuring.statistics import ecdf
+from edakit.measuring.statistics import ecdf, percentile
 from edakit.measuring.theory import Law
-from edakit.plots.series import checked_guess, counted, handled_runs, rounded, times
+from edakit.plots.series import checked_guess, counted, handled_runs, nice, rounded, times
 from edakit.plots.style import FONT, INK, THEORY, dress, legend, line, mark_guess
 from edakit.table import Table
 
-__all__ = ["plot_latency_cdf"]
+__all__ = ["plot_latency_cdf", "plot_latency_over_time"]
 
 MARKED: Final = (50, 99)
 """The percentiles that are marked [%]."""
 
 SHARES: Final = (50, 95, 99)
 """The percentiles in the table [%]."""
+
+MANY: Final = 300
+"""From so many deliveries on, percentiles are drawn over the dots [deliveries]."""
+
+DOTS: Final = 5_000
+"""Most dots of a run; of more, evenly chosen ones are drawn, and the longest."""
 
 SMALLEST: Final = 0.001
 """Left end of a logarithmic axis on which all latencies are zero [ms]."""
@@ -133,3 +139,69 @@ def _shares_sentence(named: Mapping[str, Deliveries]) -> str:
         for name, run in named.items()
     ]
     return "; ".join(parts) + "."
+
+
+def plot_latency_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries, *, title: str = "") -> Table:
+    """Draw how long each delivery took, at the time when it was due; over many of them p50 and p99 of each stretch of time.
+
+    Args:
+        ax: Where it is drawn.
+        runs: By name, or one.
+        title: What is seen; computed unless given.
+
+    Returns:
+        A line a run: p50, p99, the longest latency [ms], and when that one was due [s].
+
+    Raises:
+        NothingMeasuredError: nothing was handled in one of the runs.
+        InvalidValueError: there is no run.
+    """
+    named = handled_runs(runs)
+    for number, (name, run) in enumerate(named.items()):
+        _draw_dots(ax, run, number, name)
+        if run.latency.size >= MANY:
+            _draw_percentiles(ax, run, number, name, median=len(named) == 1)
+    rows = [_longest(name, run) for name, run in named.items()]
+    ax.set_ylim(bottom=0)
+    says = [f"{name}: the longest latency, {times(longest)} ms, is that of a delivery due at {times(at)} s" for name, _, _, _, longest, at in rows]
+    worst = max(rows, key=lambda row: row[4])
+    of = f" ({worst[0]})" if len(rows) > 1 else ""
+    dress(ax, title=title or f"The longest took {times(worst[4])} ms and was due at {times(worst[5])} s{of}", x="When it was due [s]", y="Latency [ms]")
+    legend(ax)
+    columns = ("run", "events", "p50 [ms]", "p99 [ms]", "longest [ms]", "which was due at [s]")
+    return Table(columns, rows, says="; ".join(says) + ".")
+
+
+def _draw_dots(ax: Axes, run: Deliveries, number: int, name: str) -> None:
+    step = -(-run.latency.size // DOTS)
+    chosen = np.union1d(np.arange(0, run.latency.size, step), [int(np.argmax(run.latency))])
+    style = {**line(number, markers=True), "linestyle": "none", "markersize": 2.5 if run.latency.size >= MANY else 5}
+    label = f"{name}: one delivery" if step == 1 else f"{name}: one delivery of {step}"
+    ax.plot(run.due_at[chosen], run.latency[chosen] * 1e3, label=label, alpha=0.5 if run.latency.size >= MANY else 1.0, **style)
+
+
+def _draw_percentiles(ax: Axes, run: Deliveries, number: int, name: str, *, median: bool) -> None:
+    """Draw p99, and the *median* too, of each stretch of time; stretches are so wide that there are about 40."""
+    width = nice(run.duration / 40)
+    # Sorted once and cut where stretches begin: a mask a stretch would read all deliveries forty times.
+    order = np.argsort(run.due_at, kind="stable")
+    stretch = np.floor(run.due_at[order] / width)
+    starts = np.flatnonzero(np.diff(stretch, prepend=np.nan))
+    parts = np.split(run.latency[order] * 1e3, starts[1:])
+    centres = (stretch[starts] + 0.5) * width
+    for q in (99, 50) if median else (99,):
+        dark = {"color": INK} if median else {}
+        style = {**line(number if q == 99 else number + 1), **dark, "linewidth": 2.0}  # noqa: PLR2004 (the percentile)
+        ax.plot(centres, [percentile(part, q) for part in parts], label=f"{name}: p{q} of each {width:g} s", **style)
+
+
+def _longest(name: str, run: Deliveries) -> tuple[str, int, float, float, float, float]:
+    place = int(np.argmax(run.latency))
+    return (
+        name,
+        run.latency.size,
+        milliseconds(run.percentile(50)),
+        milliseconds(run.percentile(99)),
+        milliseconds(float(run.latency[place])),
+        round(float(run.due_at[place]), 3),
+    )

@@ -10,7 +10,7 @@ from edakit.errors import InvalidValueError
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import Deliveries
 
-__all__ = ["by_name", "checked_guess", "counted", "handled_runs", "listed", "named_runs", "rounded", "times"]
+__all__ = ["by_name", "checked_guess", "counted", "handled_runs", "listed", "named_runs", "nice", "rounded", "times"]
 
 _T = TypeVar("_T")
 
@@ -90,3 +90,11 @@ def listed(names: Iterable[str], most: int = 3) -> str:
     if len(known) > most + 1:
         known = [*known[:most], f"{len(known) - most} more"]
     return f"{', '.join(known[:-1])} and {known[-1]}" if len(known) > 1 else "".join(known)
+
+
+def nice(width: float) -> float:
+    """Return the number of the series 1, 2, 5, 10, … (also 0.5, 0.2, …) that is not less than *width*, to cut an axis into; 1 for zero."""
+    if not 0 < width < math.inf:
+        return 1.0
+    ten = 10.0 ** math.floor(math.log10(width))
+    return float(f"{next(step * ten for step in (1, 2, 5, 10, 20) if step * ten >= width):.6g}")
