@@ -54,11 +54,11 @@ class NoClosedFormError(EdakitError):
 class WorkloadLineError(EdakitError, ValueError):
     """A line of a recorded workload cannot be read."""
 
+    SHAPE = """a line is seconds,type,json with doubled quotes, such as 12.5,cart.viewed,"{""cart_id"":""c-1""}\""""
+
     def __init__(self, path: str, line: int, found: str, problem: str) -> None:
         self.path, self.line, self.found, self.problem = path, line, found, problem
         super().__init__(path, line, found, problem)
 
     def __str__(self) -> str:
-        return (
-            f"{self.path}, line {self.line}: {self.problem}; found {self.found!r}; a line is seconds,type,json such as 12.5,cart.viewed,{{}}: mend or remove it"
-        )
+        return f"{self.path}, line {self.line}: {self.problem}; found {self.found!r}; {self.SHAPE}; mend it or remove it"

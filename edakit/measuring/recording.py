@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -20,6 +21,8 @@ from edakit.measuring.workload import Workload
 __all__ = ["Playback", "record"]
 
 HEAD = ["seconds", "type", "json"]
+LONGEST = 10**9
+"""Thirty years: nanoseconds since 1970 then still fit into 64 bits [s]."""
 
 
 def record(workload: Workload, path: str | Path, *, seed: object = 0) -> int:
@@ -42,7 +45,7 @@ class Playback:
     """A workload that was recorded: each line says when which message came.
 
     Args:
-        path: A CSV file with the heading `seconds,type,json` and lines such as `12.5,cart.viewed,{"cart_id":"c-1"}`, ascending in time.
+        path: A CSV file with the heading `seconds,type,json` and lines such as `12.5,cart.viewed,"{""cart_id"":""c-1""}"`, ascending in time.
         types: The classes of the messages in it.
         speedup: How many times as fast as it was [1].
 
@@ -72,22 +75,25 @@ class Playback:
     def messages(self, random: Random) -> Iterator[tuple[int, Event | Command]]:  # noqa: ARG002 (a recording is what it is)
         """Yield each message with its due time, ascending [ns]."""
         for due, message in self._lines:
-            yield round(due / self.speedup), message
+            # A float has no room for the nanoseconds of more than a hundred days.
+            yield due if self.speedup == 1 else round(due / self.speedup), message
 
     def _read(self) -> Iterator[tuple[int, Event | Command]]:
-        last = 0
-        # What is not UTF-8 passes as lone surrogates, so that the line can be told in which it stands.
-        with self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.reader(file)
-            row: list[str] = []
-            try:
-                for row in rows:
-                    if rows.line_num > 1 or row != HEAD:
-                        last, message = self._parse(row, last)
-                        yield last, message
-            except (ValueError, csv.Error) as problem:
-                found = ",".join(row)[:80].encode(errors="replace").decode()
-                raise WorkloadLineError(str(self.path), rows.line_num, found, str(problem)) from None
+        last, begin = 0, 0
+        # What is not UTF-8 passes as lone surrogates, so that the line can be told in which it stands; spreadsheets put a mark before the first.
+        with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            lines = list(file)
+        rows = csv.reader(lines, strict=True)
+        try:
+            for row in rows:
+                if begin or row != HEAD:
+                    last, message = self._parse(row, last)
+                    yield last, message
+                begin = rows.line_num
+        except (ValueError, csv.Error) as error:
+            problem = f"its commas or quotes are not those of CSV ({error})" if isinstance(error, csv.Error) else str(error)
+            found = lines[begin].strip()[:80].encode(errors="replace").decode()
+            raise WorkloadLineError(str(self.path), begin + 1, found, problem) from None
 
     def _parse(self, row: list[str], last: int) -> tuple[int, Event | Command]:
         """Read one line; *last* is the due time of the one before [ns]."""
@@ -108,11 +114,10 @@ class Playback:
 
 def _nanoseconds(text: str) -> int:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError("the time is no number of seconds, zero or more")
-    whole, _, fraction = text.partition(".")
-    # Digit by digit where it can be, so that what `record` wrote comes back to the nanosecond.
-    return int(whole) * NS + int(fraction[:9].ljust(9, "0")) if whole.isdecimal() and fraction.isdecimal() else round(seconds * NS)
+        # Decimal, so that what `record` wrote comes back to the nanosecond.
+        seconds = Decimal(text)
+    except InvalidOperation:
+        seconds = Decimal("nan")
+    if not (seconds.is_finite() and 0 <= seconds < LONGEST):
+        raise ValueError(f"the time is no number of seconds from 0 to {LONGEST:,}")
+    return round(seconds * NS)

@@ -138,12 +138,13 @@ class Burst:
         _positive("peak", self.peak, "events per second")
         _positive("length", self.length, "seconds")
         _positive("duration", self.duration, "seconds")
-        if not 0 <= self.start <= self.start + self.length <= self.duration:
+        # In nanoseconds, because 0.1 + 0.2 is more than 0.3.
+        if not 0 <= self.start < self.duration or to_ns(self.start) + to_ns(self.length) > to_ns(self.duration):
             raise InvalidValueError("start and length", (self.start, self.length), f"a burst that begins at 0 s or later and ends by {self.duration:g} s")
 
     def due(self, random: Random) -> Iterator[int]:
         """Yield when each of them comes, ascending [ns]."""
-        after = self.duration - self.start - self.length
+        after = max(0.0, self.duration - self.start - self.length)
         yield from _pieces(random, [(self.start, self.rate), (self.length, self.peak), (after, self.rate)])
 
 
