@@ -34,7 +34,7 @@ _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F
 _LINES: Final = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "*")
 # Mean width of a letter of DejaVu Sans, matplotlib's own font, as a share of its size.
-_LETTER: Final = 0.56
+_LETTER: Final = 0.52
 
 
 def colour(number: int) -> str:
