@@ -362,6 +362,39 @@ def test_a_level_that_was_not_swept_is_refused_with_those_that_were():
         sweep_utilisation([0.3, 0.6], trials=2, duration=1).wait(0.9)
 
 
+def test_an_interrupted_sweep_keeps_the_trials_that_were_finished():
+    calls = []
+
+    def arrivals(rate, duration):
+        calls.append(rate)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return Poisson(rate, duration)
+
+    sweep = sweep_utilisation([0.3, 0.6], arrivals=arrivals, trials=10, duration=1)
+
+    assert sweep.waits.shape == (2, 2)
+
+
+def test_an_interrupted_sweep_of_runs_keeps_the_rates_that_were_finished():
+    apps = []
+
+    def make_app():
+        apps.append(stock_app())
+        if len(apps) == 4:
+            apps[-1].hooks.on("handled", _press_stop)
+        return apps[-1]
+
+    sweep = sweep_rate(make_app, lambda rate: Each(Poisson(rate=rate, duration=1), added), [50, 100, 150], trials=2)
+
+    assert sweep.rates == (50,)
+    assert sweep.component("stock").waits.shape == (1, 2)
+
+
+def _press_stop(*_):
+    raise KeyboardInterrupt
+
+
 def test_progress_shows_in_a_terminal_only_when_it_takes_long(capsys, monkeypatch):
     monkeypatch.setenv("EDAKIT_PROGRESS", "1")
 

@@ -148,10 +148,12 @@ def measure_trials(
     if not isinstance(trials, int) or trials < 1:
         raise InvalidValueError("trials", trials, "a whole number of 1 or more")
     runs: list[Run] = []
-    for number in range(trials):
-        runs.append(measure(make_app(), workload, clock=clock, seed=seed + number, label=f"trial {number + 1} of {trials}", **options))
-        if runs[-1].interrupted:
-            break
+    with Progress(trials, "trials", "runs") as progress:
+        for number in range(trials):
+            runs.append(measure(make_app(), workload, clock=clock, seed=seed + number, label=f"trial {number + 1} of {trials}", **options))
+            progress.add()
+            if runs[-1].interrupted:
+                break
     return runs
 
 

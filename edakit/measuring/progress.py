@@ -34,6 +34,11 @@ class Progress:
         if self._bar is not None:
             self._bar.update(max(0.0, min(done, self.total) - self._bar.n))
 
+    def add(self, more: float = 1) -> None:
+        """Say that so much *more* of the total is done."""
+        if self._bar is not None:
+            self._bar.update(more)
+
     def __enter__(self) -> Self:
         return self
 

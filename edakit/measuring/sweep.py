@@ -17,7 +17,7 @@ from edakit.app import App
 from edakit.clock import NS
 from edakit.distributions import Distribution, Exponential
 from edakit.errors import InvalidValueError
-from edakit.measuring.experiment import measure
+from edakit.measuring.experiment import measure_trials
 from edakit.measuring.lindley import Nanoseconds, lindley
 from edakit.measuring.progress import Progress
 from edakit.measuring.run import Run
@@ -149,7 +149,7 @@ def sweep_utilisation(
         workers: How many workers serve the queue.
         arrivals: Called with rate [1/s] and duration [s]: Poisson, or Steady for even arrivals.
         duration: How long each run lasts; a tenth of it is warm-up [s].
-        trials: How many runs a level, each with a seed of its own.
+        trials: How many runs a level, each with a seed of its own. Stop keeps those that were finished.
         seed: Of the first trial.
 
     Raises:
@@ -161,13 +161,22 @@ def sweep_utilisation(
     if not isinstance(trials, int) or trials < 1:
         raise InvalidValueError("trials", trials, "a whole number of 1 or more")
     rates = tuple(level * workers / service.mean for level in levels)
-    waits = np.empty((len(rates), trials))
-    with Progress(waits.size, "sweeping", "runs") as progress:
-        for place, (row, trial) in enumerate(np.ndindex(waits.shape)):
-            sample = simulate_queue(arrivals(rates[row], duration), service, workers=workers, seed=seed + trial)
-            waits[row, trial] = mean(sample.after(WARMUP * duration).waiting)
-            progress.to(place + 1)
-    return Sweep(f"{workers} worker{'s' if workers > 1 else ''}", tuple(levels), rates, waits)
+    waits: list[list[float]] = []
+    try:
+        with Progress(trials * len(rates), "sweeping", "runs") as progress:
+            for trial in range(trials):
+                samples = (simulate_queue(arrivals(rate, duration), service, workers=workers, seed=seed + trial) for rate in rates)
+                waits.append([_mean_wait(sample.after(WARMUP * duration), progress) for sample in samples])
+    except KeyboardInterrupt:
+        # The trials that were finished are whole: a shorter answer, not a wrong one.
+        if not waits:
+            raise
+    return Sweep(f"{workers} worker{'s' if workers > 1 else ''}", tuple(levels), rates, np.array(waits).T)
+
+
+def _mean_wait(sample: QueueSample, progress: Progress) -> float:
+    progress.add()
+    return mean(sample.waiting)
 
 
 @dataclass(frozen=True)
@@ -205,7 +214,7 @@ def sweep_rate(
         make_app: Makes a new app.
         workload: Called with a rate [1/s], returns what is published.
         rates: Shape (m,) [1/s].
-        trials: How many runs a rate, each with a seed of its own.
+        trials: How many runs a rate, each with a seed of its own. Stop keeps the rates that were finished.
         seed: Of the first trial.
         warmup: As for `measure` [s].
 
@@ -214,8 +223,15 @@ def sweep_rate(
     """
     if not rates:
         raise InvalidValueError("rates", rates, "one rate or more [1/s]")
-    runs = tuple(
-        tuple(measure(make_app(), workload(rate), clock="virtual", seed=seed + trial, warmup=warmup, label=f"{rate:g}/s") for trial in range(trials))
-        for rate in rates
-    )
-    return RateSweep(tuple(rates), runs, {name: component.concurrency for name, component in make_app().components.items()})
+    runs: list[tuple[Run, ...]] = []
+    with Progress(len(rates) * trials, "sweeping", "runs") as progress:
+        for rate in rates:
+            found = measure_trials(make_app, workload(rate), trials=trials, seed=seed, warmup=warmup)
+            if found[-1].interrupted:
+                break
+            runs.append(tuple(found))
+            progress.add(trials)
+    if not runs:
+        raise KeyboardInterrupt
+    workers = {name: component.concurrency for name, component in make_app().components.items()}
+    return RateSweep(tuple(rates[: len(runs)]), tuple(runs), workers)
