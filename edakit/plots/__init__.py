@@ -6,17 +6,29 @@ The table's sentence `says` is what is to be seen; it becomes the picture's alte
 from __future__ import annotations
 
 from edakit.plots.flow import plot_backlog_over_time, plot_throughput_over_time
+from edakit.plots.intervals import plot_intervals
 from edakit.plots.latency import plot_latency_cdf, plot_latency_over_time
 from edakit.plots.parts import plot_wait_and_service
+from edakit.plots.percentiles import plot_percentiles
 from edakit.plots.queue_dial import plot_queue_dial
+from edakit.plots.stall import plot_stall
+from edakit.plots.tail import plot_tail
+from edakit.plots.timeline import plot_timeline
 from edakit.plots.utilisation import plot_wait_by_utilisation
+from edakit.plots.warmup import plot_warmup
 
 __all__ = [
     "plot_backlog_over_time",
+    "plot_intervals",
     "plot_latency_cdf",
     "plot_latency_over_time",
+    "plot_percentiles",
     "plot_queue_dial",
+    "plot_stall",
+    "plot_tail",
     "plot_throughput_over_time",
+    "plot_timeline",
     "plot_wait_and_service",
     "plot_wait_by_utilisation",
+    "plot_warmup",
 ]

@@ -10,7 +10,7 @@ from edakit.errors import InvalidValueError
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import Deliveries
 
-__all__ = ["by_name", "checked_guess", "counted", "handled_runs", "listed", "named_runs", "nice", "rounded", "times"]
+__all__ = ["by_name", "checked_guess", "counted", "handled_runs", "listed", "named_runs", "nice", "rounded", "times", "took"]
 
 _T = TypeVar("_T")
 
@@ -77,6 +77,11 @@ def times(value: float) -> str:
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{float(f'{value:.3g}'):,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def took(seconds: float) -> str:
+    """Return a span of time for a sentence, in seconds or, if it is short, in milliseconds: "5 s", "0.391 ms"."""
+    return f"{times(1e3 * seconds)} ms" if 0 < abs(seconds) < 0.1 else f"{times(seconds)} s"  # noqa: PLR2004 (a tenth of a second)
 
 
 def counted(number: int, one: str, many: str = "") -> str:
