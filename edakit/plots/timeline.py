@@ -187,10 +187,11 @@ def _draw_lane(ax: Axes, stays: list[_Stay], number: int, *, marked: bool) -> No
     waits = [[(stay.published, y), (stay.end, y)] for stay, y in zip(stays, heights, strict=True)]
     work = [[(begin, y), (end, y)] for stay, y in zip(stays, heights, strict=True) for begin, end in stay.served]
     ax.add_collection(LineCollection(waits, colors=colour(0), linewidths=1.4, zorder=2, gid="waiting"))
-    # In a long run a handling is shorter than a pixel: square ends keep it visible.
-    thick: dict[str, Any] = {"linewidths": 5.0, "capstyle": "butt"} if marked else {"linewidths": 2.5, "capstyle": "projecting"}
-    ax.add_collection(LineCollection(work, colors=colour(1), zorder=3, gid="service", **thick))
-    if marked and stays:
+    ax.add_collection(LineCollection(work, colors=colour(1), linewidths=5.0, capstyle="butt", zorder=3, gid="service"))
+    if not marked:
+        # In a long run a handling is shorter than a pixel: a tick at its end keeps it visible.
+        ax.plot([stay.end for stay in stays], heights, linestyle="none", marker="|", markersize=5, color=colour(1), zorder=3, gid="handled")
+    elif stays:
         ax.plot([stay.published for stay in stays], heights, gid="published", **_marks()["published"])
         for name, good in (("handled", True), ("not handled", False)):
             chosen = [(stay.end, y) for stay, y in zip(stays, heights, strict=True) if stay.handled is good]
