@@ -5,9 +5,12 @@ The table's sentence `says` is what is to be seen; it becomes the picture's alte
 
 from __future__ import annotations
 
+from edakit.plots.event_map import plot_event_map
 from edakit.plots.flow import plot_backlog_over_time, plot_throughput_over_time
+from edakit.plots.gantt import plot_gantt
 from edakit.plots.intervals import plot_intervals
 from edakit.plots.latency import plot_latency_cdf, plot_latency_over_time
+from edakit.plots.looplag import plot_lag_over_time, plot_loop_lag
 from edakit.plots.parts import plot_wait_and_service
 from edakit.plots.percentiles import plot_percentiles
 from edakit.plots.queue_dial import plot_queue_dial
@@ -19,9 +22,13 @@ from edakit.plots.warmup import plot_warmup
 
 __all__ = [
     "plot_backlog_over_time",
+    "plot_event_map",
+    "plot_gantt",
     "plot_intervals",
+    "plot_lag_over_time",
     "plot_latency_cdf",
     "plot_latency_over_time",
+    "plot_loop_lag",
     "plot_percentiles",
     "plot_queue_dial",
     "plot_stall",

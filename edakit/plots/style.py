@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import edakit
 
-__all__ = ["FONT", "GUESS", "INK", "POINTS", "THEORY", "colour", "dress", "footer", "headline", "legend", "line", "mark_guess"]
+__all__ = ["FONT", "GUESS", "INK", "POINTS", "THEORY", "colour", "dress", "footer", "headline", "legend", "line", "mark_guess", "room"]
 
 FONT: Final = 11
 """Smallest type in a picture [pt]."""
@@ -66,10 +66,22 @@ def dress(ax: Axes, *, title: str, x: str, y: str) -> None:
 
 def headline(ax: Axes, title: str) -> None:
     """Give *ax* its title, in as many lines as its width asks for."""
-    # Axes side by side have less room each; the axis on the left takes an inch.
-    columns = getattr(ax.get_subplotspec(), "get_gridspec", lambda: None)()
-    width = _figure(ax).get_figwidth() / (columns.ncols if columns else 1) - 1
-    ax.set_title(_wrapped(title, width, FONT + 1), fontsize=FONT + 1, color=INK, loc="left")
+    # The axis on the left takes an inch.
+    ax.set_title(_wrapped(title, _share(ax)[0] - 1, FONT + 1), fontsize=FONT + 1, color=INK, loc="left")
+
+
+def room(ax: Axes) -> tuple[float, float]:
+    """Return about how wide and high *ax* will be when everything around it has its place: a title of one line, the footer, no axis [inches]."""
+    width, height = _share(ax)
+    return width - 0.15, height - (3.2 * FONT + 12) / POINTS
+
+
+def _share(ax: Axes) -> tuple[float, float]:
+    """Return the part of its figure that belongs to *ax*: axes side by side have less each [inches]."""
+    place = ax.get_subplotspec()
+    rows, columns = (1, 1) if place is None else (place.get_gridspec().nrows, place.get_gridspec().ncols)
+    figure = _figure(ax)
+    return figure.get_figwidth() / columns, figure.get_figheight() / rows
 
 
 def legend(ax: Axes, **options: Any) -> None:
