@@ -83,8 +83,7 @@ class EventLoop:
                     heapq.heappop(timers)[2]()
             else:
                 break
-        else_reached = not (stop and stop())
-        if until_ns is not None and else_reached:
+        if until_ns is not None and not (stop and stop()):
             self._wait_until(until_ns)
 
     def _wait_until(self, time_ns: int) -> None:
@@ -96,74 +95,67 @@ class EventLoop:
     def _serve(self, server: Server) -> None:
         if not server.free:
             return
-        delivery = server.receive()
-        if delivery is None:
-            return
-        worker = heapq.heappop(server.free)
         try:
-            busy_ns = server.begin(delivery, worker)
-        except Crash as crash:
-            self._crashed(server, delivery, crash)
-            return
-        if not busy_ns:
-            self._work(server, delivery)
-        elif self.clock.virtual:
-            self.call_at(self.clock.now_ns() + busy_ns, partial(self._work, server, delivery))
-        else:
-            time.sleep(busy_ns / NS)
-            self._work(server, delivery)
+            delivery = server.receive()
+        except BaseException:
+            # Raised to the caller, who may run the loop again: what else waits must not be forgotten.
+            self.resume(server)
+            raise
+        if delivery is not None:
+            delivery.worker = heapq.heappop(server.free)
+            self._do(self._begin, server, delivery)
 
-    def _work(self, server: Server, delivery: Delivery) -> None:
+    def _do(self, step: Callable[[Server, Delivery], bool], server: Server, delivery: Delivery) -> None:
+        """Do one *step* of a delivery; unless it says that another is to come, the worker is free again."""
+        try:
+            goes_on = step(server, delivery)
+        except Crash as crash:
+            server.crashed(delivery, crash)
+            self.call_at(self.clock.now_ns() + crash.restart_ns, lambda: self._release(server, delivery.worker))
+        except BaseException:
+            # Lose nothing when a person presses Stop, or when a handler's exception is raised to the caller.
+            server.interrupted(delivery)
+            self._release(server, delivery.worker)
+            raise
+        else:
+            if not goes_on:
+                self._release(server, delivery.worker)
+
+    def _begin(self, server: Server, delivery: Delivery) -> bool:
+        busy_ns = server.begin(delivery, delivery.worker)
+        if busy_ns and self.clock.virtual:
+            self.call_at(self.clock.now_ns() + busy_ns, partial(self._do, self._handle, server, delivery))
+            return True
+        if busy_ns:
+            time.sleep(busy_ns / NS)
+        return self._handle(server, delivery)
+
+    def _handle(self, server: Server, delivery: Delivery) -> bool:
         handler = delivery.handler
         if handler.is_async:
-            self._step(server, delivery, handler.function(delivery.event, delivery))
-            return
+            return self._await(handler.function(delivery.event, delivery), server, delivery)
         try:
-            try:
-                handler.function(delivery.event, delivery)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
-                server.failed(delivery, error)
-            else:
-                server.succeeded(delivery)
-        except Crash as crash:
-            self._crashed(server, delivery, crash)
-        except BaseException:
-            self._interrupted(server, delivery)
-            raise
+            handler.function(delivery.event, delivery)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
+            server.failed(delivery, error)
         else:
-            self._release(server, delivery.worker)
+            server.succeeded(delivery)
+        return False
 
-    def _step(self, server: Server, delivery: Delivery, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def _await(self, coroutine: Coroutine[Any, Any, Any], server: Server, delivery: Delivery) -> bool:
         """Run an `async def` handler up to its next await."""
         try:
-            try:
-                wish = coroutine.send(None)
-                if not isinstance(wish, _Sleep):
-                    coroutine.throw(VirtualTimeError(f"in virtual time a handler can await context.sleep(…) only, not {wish!r}; use clock='wall' for the rest"))
-            except StopIteration:
-                server.succeeded(delivery)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 (as above)
-                server.failed(delivery, error)
-            else:
-                self.call_at(self.clock.now_ns() + wish.delay_ns, partial(self._step, server, delivery, coroutine))
-                return
-        except Crash as crash:
-            self._crashed(server, delivery, crash)
-            return
-        except BaseException:
-            self._interrupted(server, delivery)
-            raise
-        self._release(server, delivery.worker)
-
-    def _crashed(self, server: Server, delivery: Delivery, crash: Crash) -> None:
-        server.crashed(delivery, crash)
-        self.call_at(self.clock.now_ns() + crash.restart_ns, lambda: self._release(server, delivery.worker))
-
-    def _interrupted(self, server: Server, delivery: Delivery) -> None:
-        """Lose nothing when a person presses Stop, or when a handler's exception is raised to the caller."""
-        if not delivery.message.acknowledged:
-            server.crashed(delivery, Crash())
-        self._release(server, delivery.worker)
+            wish = coroutine.send(None)
+            if not isinstance(wish, _Sleep):
+                coroutine.throw(VirtualTimeError(f"in virtual time a handler can await context.sleep(…) only, not {wish!r}; use clock='wall' for the rest"))
+        except StopIteration:
+            server.succeeded(delivery)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (as above)
+            server.failed(delivery, error)
+        else:
+            self.call_at(self.clock.now_ns() + wish.delay_ns, partial(self._do, partial(self._await, coroutine), server, delivery))
+            return True
+        return False
 
     def _release(self, server: Server, worker: int) -> None:
         heapq.heappush(server.free, worker)

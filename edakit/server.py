@@ -43,28 +43,47 @@ class Server:
         self.errors: list[BaseException] = []
         self.wake_at: Callable[[int], None] = _nothing
         self.keys = _Keys() if component.order == "per key" else None
+        self._lock = threading.Lock()
 
     def receive(self) -> Delivery | None:
         """Take the next event that a handler is waiting for; settle on the way what none is. None: nothing is there, or prefetch is used up."""
-        while not self.paused:
-            message = self.keys.next() if self.keys is not None else None
-            if message is None:
-                if self.subscription.in_flight >= self.component.prefetch:
-                    return None
-                message = self.subscription.get()
-                if message is None:
-                    return None
-                if self.keys is not None and not self.keys.admit(message):
-                    continue
+        while not self.paused and (message := self._take()) is not None:
             delivery = self._open(message)
             if delivery is not None:
                 return delivery
         return None
 
+    def _take(self) -> Message | None:
+        """Take the next message whose turn it is, if prefetch allows."""
+        keys, subscription = self.keys, self.subscription
+        # In one piece: of two threads, the one that took the later event of a key might claim the key first, or both might take the last place.
+        with self._lock:
+            if keys is None:
+                return subscription.get() if subscription.in_flight < self.component.prefetch else None
+            if keys.ready:
+                return keys.ready.popleft()
+            while not self._full(keys):
+                message: Message | None = subscription.get()
+                if message is None or keys.admit(message):
+                    return message
+        return None
+
+    def _full(self, keys: _Keys) -> bool:
+        """Whether prefetch is used up.
+
+        While a key waits for an event that was given back, the last place is for what is due: were it taken by one more event of that key,
+        all places would be held behind an event that finds none.
+        """
+        places = self.component.prefetch
+        if keys.waiting:
+            due_ns = self.subscription.next_due_ns()
+            places -= due_ns is None or due_ns > self.now_ns()
+        return self.subscription.in_flight >= places
+
     @property
     def has_more(self) -> bool:
         """Whether `receive` may find something."""
-        return len(self.subscription) > 0 or (self.keys is not None and self.keys.has_next)
+        return len(self.subscription) > 0 or (self.keys is not None and bool(self.keys.ready))
 
     def _open(self, message: Message) -> Delivery | None:
         delivery = Delivery()
@@ -73,21 +92,22 @@ class Server:
         delivery.worker, delivery.handler, delivery.event = 0, None, None
         delivery.received_at = delivery.started_at = self.now_ns()
         try:
-            check(message.body, message.headers, message.content_type, message.content_encoding, self.bus.max_body)
-            handler = self.component.handlers.get(message.headers[TYPE])
-            if handler is None:
-                self._settle(delivery, "ignored")
+            try:
+                check(message.body, message.headers, message.content_type, message.content_encoding, self.bus.max_body)
+                handler = self.component.handlers.get(message.headers[TYPE])
+                if handler is None:
+                    self._settle(delivery, "ignored")
+                    return None
+                inbox = self.component.inbox
+                if inbox is not None and message.headers[ID] in inbox:
+                    self._settle(delivery, "duplicate")
+                    return None
+                delivery.event, delivery.handler = decode(message.body, handler.schema.decode), handler
+                if self.hooks.received:
+                    self._call(self.hooks.received, delivery)
+            except DecodeError as error:
+                self._bury(delivery, "malformed", error)
                 return None
-            inbox = self.component.inbox
-            if inbox is not None and message.headers[ID] in inbox:
-                self._settle(delivery, "duplicate")
-                return None
-            delivery.event, delivery.handler = decode(message.body, handler.schema.decode), handler
-            if self.hooks.received:
-                self._call(self.hooks.received, delivery)
-        except DecodeError as error:
-            self._bury(delivery, "malformed", error)
-            return None
         except Postpone as wish:
             self._give_back(delivery, wish.delay_ns, "postponed")
             return None
@@ -130,8 +150,16 @@ class Server:
         """The worker died: what it had not acked comes back to this queue, and this was no attempt that failed."""
         if delivery.message.acknowledged:
             self._row(delivery, "crashed")
+            self._release(delivery)
         else:
             self._give_back(delivery, crash.restart_ns, "crashed")
+
+    def interrupted(self, delivery: Delivery) -> None:
+        """The worker was stopped: what it had not acked comes back at once."""
+        if delivery.message.acknowledged:
+            self._release(delivery)
+        else:
+            self._give_back(delivery, 0, "crashed")
 
     def _settle(self, delivery: Delivery, outcome: str) -> None:
         # The row comes first: whoever waits for the queue to be empty then finds it.
@@ -141,9 +169,14 @@ class Server:
             with suppress(MessageStateError):
                 delivery.message.ack()
         if self.keys is not None:
-            self.keys.release(delivery.message)
+            self._release(delivery)
         if self.hooks.acked:
             self._call(self.hooks.acked, delivery)
+
+    def _release(self, delivery: Delivery) -> None:
+        if self.keys is not None:
+            with self._lock:
+                self.keys.release(delivery.message)
 
     def _bury(self, delivery: Delivery, reason: str, error: BaseException) -> None:
         handler = delivery.handler and delivery.handler.function
@@ -159,7 +192,8 @@ class Server:
         if outcome != "postponed":
             self._row(delivery, outcome)
         if self.keys is not None:
-            self.keys.hold(delivery.message)
+            with self._lock:
+                self.keys.wait_for(delivery.message)
         delivery.message.retry(due_ns, attempt=outcome == "retried")
         self.wake_at(due_ns)
 
@@ -181,44 +215,51 @@ def _nothing(due_ns: int) -> None:
 
 
 class _Keys:
-    """Which partition keys are being handled; what else of such a key has arrived waits for its turn."""
+    """Which partition keys are being handled; what else of such a key has arrived waits for its turn. Its methods are called with a lock held.
+
+    Attributes:
+        ready: Events whose turn has come.
+        waiting: Keys that wait for an event that was given back.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._busy: dict[str, str | None] = {}
+        self.ready: deque[Message] = deque()
+        self.waiting: set[str] = set()
+        self._busy: dict[str, Message] = {}
         self._held: dict[str, deque[Message]] = {}
-        self._ready: deque[Message] = deque()
 
     def admit(self, message: Message) -> bool:
-        key = message.headers.get(KEY)
+        """Return whether it is this message's turn; otherwise hold it."""
+        key = _key(message)
         if key is None:
             return True
-        with self._lock:
-            if key not in self._busy or self._busy[key] == message.headers[ID]:
-                self._busy[key] = None
-                return True
+        # Not by its id: a duplicate that comes first would take the turn, and what was given back would come after later events of its key.
+        if key in self._busy and not (key in self.waiting and message.redelivered):
             self._held.setdefault(key, deque()).append(message)
             return False
+        self._busy[key] = message
+        self.waiting.discard(key)
+        return True
 
-    def hold(self, message: Message) -> None:
-        if (key := message.headers.get(KEY)) is not None:
-            self._busy[key] = message.headers[ID]
-
-    def next(self) -> Message | None:
-        with self._lock:
-            return self._ready.popleft() if self._ready else None
-
-    @property
-    def has_next(self) -> bool:
-        return bool(self._ready)
+    def wait_for(self, message: Message) -> None:
+        """Hold the key of a message that is given back until it returns."""
+        if (key := _key(message)) is not None:
+            self.waiting.add(key)
 
     def release(self, message: Message) -> None:
-        key = message.headers.get(KEY)
-        with self._lock:
-            if key is None or key not in self._busy:
-                return
-            if self._held.get(key):
-                self._ready.append(self._held[key].popleft())
-            else:
-                del self._busy[key]
-                self._held.pop(key, None)
+        """Give the turn to the next message of this one's key; doing so twice is doing it once."""
+        key = _key(message)
+        if key is None or self._busy.get(key) is not message:
+            return
+        if held := self._held.get(key):
+            self._busy[key] = held.popleft()
+            self.ready.append(self._busy[key])
+        else:
+            del self._busy[key]
+            self._held.pop(key, None)
+
+
+def _key(message: Message) -> str | None:
+    # Looked at before the message is checked: a malformed one has no key, and is buried when its turn comes.
+    key = message.headers.get(KEY) if isinstance(message.headers, dict) else None
+    return key if isinstance(key, str) else None

@@ -20,15 +20,10 @@ __all__ = ["AsyncWorkers", "ThreadWorkers", "Workers", "workers_for"]
 class Workers:
     """Threads that serve one component until they are stopped."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, size: int = 1) -> None:
         self.server = server
         self.stopping = False
-        self._threads = [threading.Thread(target=self._run, args=(n,), name=f"{server.name}-{n}", daemon=True) for n in range(self.size)]
-
-    @property
-    def size(self) -> int:
-        """How many threads."""
-        return 1
+        self._threads = [threading.Thread(target=self._run, args=(n,), name=f"{server.name}-{n}", daemon=True) for n in range(size)]
 
     def start(self) -> None:
         """Begin."""
@@ -75,12 +70,7 @@ class ThreadWorkers(Workers):
 
     def __init__(self, server: Server) -> None:
         self._idle: deque[threading.Lock] = deque()
-        super().__init__(server)
-
-    @property
-    def size(self) -> int:
-        """As many threads as workers."""
-        return self.server.component.concurrency
+        super().__init__(server, server.component.concurrency)
 
     def wake(self) -> None:
         """Wake one thread that sleeps; the others will look before they sleep."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -9,8 +10,11 @@ import weakref
 import pytest
 
 from edakit import App, Bus, Component, Constant, DeadLetter, Inbox
+from edakit.bus import EXCHANGE
+from edakit.delivery import Postpone
 from edakit.errors import (
     ClosedError,
+    DecodeError,
     HandlerConflictError,
     HandlerCountError,
     InvalidValueError,
@@ -278,6 +282,92 @@ def test_order_per_key_holds_the_key_back_while_one_of_it_is_retried():
     assert len(tries) == 6
 
 
+@pytest.mark.parametrize("prefetch", [1, 2, 100])
+def test_events_held_behind_a_retried_one_leave_it_a_place(prefetch):
+    component, done, in_flight = Component("stock", order="per key", prefetch=prefetch, concurrency=2), [], []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        in_flight.append(app.bus.outstanding("stock") - app.backlog("stock"))
+        if context.attempt == 1 and event.product_id == "0":
+            raise ValueError("not yet")
+        done.append((event.cart_id, int(event.product_id)))
+
+    app = App(component, clock="virtual")
+    for number in range(prefetch + 5):
+        app.publish_many(CartItemAdded(cart_id=cart_id, product_id=str(number)) for cart_id in "ab")
+    app.run_until_idle(on_error="retry")
+
+    assert [number for cart_id, number in done if cart_id == "a"] == [number for cart_id, number in done if cart_id == "b"] == list(range(prefetch + 5))
+    assert max(in_flight) <= prefetch
+
+
+def test_order_per_key_holds_a_duplicate_too_while_its_event_is_to_come_back():
+    component, done = Component("stock", order="per key"), []
+    component.on(CartItemAdded)(lambda event, context: done.append(event.product_id))
+    app, delays = App(component, clock="virtual"), [Postpone(10**9)]
+
+    def repeat_and_postpone(name, delivery):
+        if delays:
+            delivery.message.duplicate()
+            raise delays.pop()
+
+    app.hooks.on("received", repeat_and_postpone)
+    app.publish(CartItemAdded(cart_id="a", product_id="first"))
+    app.advance(0.5)
+    app.publish(CartItemAdded(cart_id="a", product_id="second"))
+    app.run_until_idle()
+
+    assert done == ["first", "first", "second"]
+
+
+def test_threads_that_share_a_component_keep_its_order_per_key():
+    component, done = Component("stock", order="per key", concurrency=8), []
+    component.on(CartItemAdded)(lambda event, context: done.append(int(event.product_id)))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with App(component) as app:
+            app.publish_many(CartItemAdded(cart_id="a", product_id=str(number)) for number in range(2_000))
+            app.wait_until_idle()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert done == list(range(2_000))
+
+
+def publish_raw(app, headers, body=b"{}"):
+    channel = app.bus.connect().channel()
+    channel.basic_publish(channel.prepare_message(body, None, "application/json", "utf-8", headers, None), EXCHANGE, "cart.item.added")
+
+
+@pytest.mark.parametrize("headers", [["no", "names"], {"cloudEvents_partitionkey": []}, {"cloudEvents_partitionkey": "a"}])
+def test_order_per_key_survives_headers_that_are_not_ours(headers):
+    component, done = Component("stock", order="per key", takes=Constant(1), concurrency=2), []
+    component.on(CartItemAdded)(lambda event, context: done.append(event.product_id))
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="a", product_id="first"))
+    publish_raw(app, headers)
+    app.publish(CartItemAdded(cart_id="a", product_id="second"))
+    app.run_until_idle(on_error="retry")
+
+    assert done == ["first", "second"]
+    assert [letter.reason for letter in app.dead_letters("stock")] == ["malformed"]
+
+
+def test_what_waits_behind_a_malformed_message_is_not_forgotten_when_that_is_raised():
+    component, done = recorder("mail", takes=Constant(1))
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="1"))
+    publish_raw(app, {})
+    app.publish(CartItemAdded(cart_id="2"))
+    with pytest.raises(DecodeError):
+        app.run_until_idle()
+    app.run_until_idle()
+
+    assert [event.cart_id for event in done] == ["1", "2"]
+
+
 def test_without_order_per_key_a_retry_is_overtaken():
     component, done = Component("stock"), []
 
@@ -425,6 +515,42 @@ def test_an_interrupt_gives_the_event_back():
     app.run_until_idle()
 
     assert tries == [1, 1]
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_an_interrupt_before_the_handler_gives_the_event_back_and_frees_the_worker(clock):
+    component, done = recorder("mail")
+    app, presses = App(component, clock=clock), [KeyboardInterrupt()]
+
+    def press_stop(name, delivery):
+        if presses:
+            raise presses.pop()
+
+    app.hooks.on("started", press_stop)
+    app.publish(CartItemAdded(cart_id="1"))
+    with pytest.raises(KeyboardInterrupt):
+        app.run_until_idle()
+    app.run_until_idle()
+
+    assert len(done) == 1
+
+
+def test_an_interrupt_of_what_was_acked_before_the_work_frees_its_key():
+    component, tries = Component("mail", ack="before", order="per key"), []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        tries.append(event.product_id)
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+
+    app = App(component, clock="virtual")
+    app.publish_many(CartItemAdded(cart_id="a", product_id=product_id) for product_id in ("first", "second"))
+    with pytest.raises(KeyboardInterrupt):
+        app.run_until_idle()
+    app.run_until_idle()
+
+    assert tries == ["first", "second"]
 
 
 def test_use_after_close_raises_and_the_record_stays():

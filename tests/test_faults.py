@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edakit import App, Component, Constant, CrashPoint, Faults, Inbox
+from edakit.bus import EXCHANGE
 from edakit.errors import InvalidValueError
 from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
 
@@ -120,3 +121,29 @@ def test_a_component_in_the_dark_keeps_its_order_per_key_over_a_crash():
     app.run_until_idle()
 
     assert done == ["a", "b"]
+
+
+@pytest.mark.parametrize("point", ["started", "handled", "acked"])
+def test_a_crash_after_an_early_ack_frees_the_key(point):
+    component, done = Component("stock", order="per key", ack="before"), []
+    component.on(CartItemAdded)(lambda event, context: done.append(event.product_id))
+    app = App(component, clock="virtual", faults=Faults(CrashPoint("stock", point)))
+    for product_id in "abc":
+        app.publish(CartItemAdded(cart_id="c", product_id=product_id))
+    app.run_until_idle()
+
+    assert done[-2:] == ["b", "c"]
+    assert app.bus.outstanding("stock") == 0
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_a_worker_that_dies_over_a_malformed_message_takes_nobody_along(clock):
+    mail, mailed = recorder("mail")
+    app = App(mail, clock=clock, faults=Faults(CrashPoint("mail", "acked"), restart_after=0.01))
+    channel = app.bus.connect().channel()
+    channel.basic_publish(channel.prepare_message(b"{", None, "application/json", "utf-8", {}, None), EXCHANGE, "cart.item.added")
+    app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle(on_error="retry")
+
+    assert len(mailed) == 1
+    assert [row.outcome for row in app.trace.deliveries] == ["dead", "crashed", "handled"]
