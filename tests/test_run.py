@@ -142,9 +142,9 @@ def test_what_another_queue_took_is_not_made_up_for_by_one_that_dropped_it():
 
 
 def test_where_the_broker_cannot_tell_how_many_queues_took_an_event_none_is_called_lost_or_unrouted():
-    run = Run(trace([("e-1", "", "e-1", "order.placed", 0, 0, -1)], []))
+    run = Run(trace([("e-1", "", "e-1", "order.placed", 0, 0, -1), ("e-2", "", "e-2", "order.placed", 0, 0, 1)], []))
 
-    assert (run.lost, run.unrouted) == (0, 0)
+    assert (run.lost, run.unrouted) == (1, 0)
 
 
 def test_events_of_another_process_stay_different_events():

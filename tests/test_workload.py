@@ -7,7 +7,7 @@ import math
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edakit.clock import NS
@@ -108,6 +108,12 @@ def test_a_day_has_in_each_hour_as_many_arrivals_as_its_profile():
         assert count(times, 3600 * hour, 3600 * (hour + 1)) == pytest.approx(expected, abs=4 * math.sqrt(expected))
 
 
+def test_an_arrival_may_be_many_hours_away():
+    times = due(DayProfile([0.2, 0.1, 0, 0.1] * 2500))
+
+    assert len(times) == pytest.approx(1000, abs=4 * math.sqrt(1000))
+
+
 def test_a_shorter_day_has_as_many_arrivals_closer_together():
     hours, minute = due(DayProfile([300, 900])), due(DayProfile([300, 900], day_length=60))
 
@@ -197,6 +203,7 @@ messages = st.one_of(st.builds(AddItem, cart_id=texts, quantity=st.integers(-5, 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # each example writes the file anew
 @given(st.lists(st.tuples(st.integers(0, 10**18 - 1), messages), min_size=1, max_size=10))
+@example([(10**18 - 1, AddItem(cart_id="c-1"))])
 def test_what_was_recorded_is_played_back_to_the_nanosecond(tmp_path, recorded):
     recorded.sort(key=lambda pair: pair[0])
 

@@ -115,8 +115,12 @@ class Deliveries:
         Args:
             times: Shape (m,), when to look, from the start of the run [s].
         """
-        came, left = self._stays()
+        came, left = self._inside
         return backlog(came, left, times)
+
+    @cached_property
+    def _inside(self) -> tuple[Array, Array]:
+        return self._stays()
 
     def _stays(self) -> tuple[Array, Array]:
         """When each delivery was due, and when it was over (NaN: not yet), both of shape (n,) [s]."""
@@ -286,7 +290,7 @@ class Run(Deliveries):
             Shape (n,), one entry for each such event whose chain was due after the warm-up [s]; an order confirmed, say, after its check-out.
         """
         name = event_type if isinstance(event_type, str) else type_name(event_type)
-        begun = {row.event: row.due_at for row in self.publications if not row.cause}
+        begun = {row.event: row.due_at for row in self.publications}
         begin = self.start_ns + round(self.warmup * NS)
         times = [row.published_at - begun[row.correlation] for row in self.publications if row.name == name and begun.get(row.correlation, -1) >= begin]
         return np.array(times, dtype=np.int64) / NS
