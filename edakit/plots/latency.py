@@ -29,7 +29,7 @@ MANY: Final = 300
 """From so many deliveries on, percentiles are drawn over the dots [deliveries]."""
 
 DOTS: Final = 5_000
-"""Most dots of a run; of more, evenly chosen ones are drawn, and the longest."""
+"""Most dots or steps of a run; of more, evenly chosen ones are drawn, and the longest."""
 
 SMALLEST: Final = 0.001
 """Left end of a logarithmic axis on which all latencies are zero [ms]."""
@@ -88,6 +88,10 @@ def _draw_steps(ax: Axes, run: Deliveries, left: float, right: float, number: in
     values, first = np.unique(values, return_index=True)
     shares = shares[first] * 100
     none = float(shares[0]) if values[0] <= 0 else 0.0
+    if values.size > DOTS:
+        # Of very many steps a picture shows no more than these; the longest, where little is seen of much, are all there.
+        chosen = np.union1d(np.linspace(0, values.size - 1, DOTS, dtype=np.int64), np.arange(values.size - DOTS // 5, values.size))
+        values, shares = values[chosen], shares[chosen]
     above = values > 0
     ax.step([0, *values[above], right], [none, *shares[above], 100], where="post", label=_named(name, none), **line(number))
     marks = [(run.percentile(q) * 1e3, q) for q in MARKED]

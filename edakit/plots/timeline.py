@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from edakit.app import App
@@ -114,8 +113,8 @@ def plot_timeline(
     _dress(ax, lanes, marked=len(everything) <= MARKED)
     dress(ax, title=title or _title(lanes), x="Time since the first publication [s]", y="Component")
     ax.grid(visible=False, axis="y")
-    rows = sorted(everything, key=lambda stay: (stay.published, list(lanes).index(stay.component), stay.end))
-    if len(rows) <= ROWS:
+    if len(everything) <= ROWS:
+        rows = sorted(everything, key=lambda stay: (stay.published, list(lanes).index(stay.component), stay.end))
         single = [(stay.component, stay.event, _seconds(stay.published), _seconds(stay.end), _seconds(stay.end - stay.published)) for stay in rows]
         return Table(("component", "event", "published [s]", "done [s]", "took [s]"), single, says=_sentence(lanes))
     lines = [_summary(name, stays) for name, stays in lanes.items() if stays]
@@ -184,10 +183,12 @@ def _draw_lane(ax: Axes, stays: list[_Stay], number: int, *, marked: bool) -> No
     # Lanes of few rows keep them close together: no wider than a third of the lane.
     gap = min(0.8 / max(rows, 1), 0.3)
     heights = [number + (stay.row - (rows - 1) / 2) * gap for stay in stays]
-    waits = [[(stay.published, y), (stay.end, y)] for stay, y in zip(stays, heights, strict=True)]
-    work = [[(begin, y), (end, y)] for stay, y in zip(stays, heights, strict=True) for begin, end in stay.served]
-    ax.add_collection(LineCollection(waits, colors=colour(0), linewidths=1.4, zorder=2, gid="waiting"))
-    ax.add_collection(LineCollection(work, colors=colour(1), linewidths=5.0, capstyle="butt", zorder=3, gid="service"))
+    waits = [(stay.published, stay.end, y) for stay, y in zip(stays, heights, strict=True)]
+    work = [(begin, end, y) for stay, y in zip(stays, heights, strict=True) for begin, end in stay.served]
+    for gid, lines, look in (("waiting", waits, _waiting()), ("service", work, _service())):
+        # One line with gaps (NaN) for all: a hundred thousand lines of their own would take seconds.
+        xs = [x for begin, end, _ in lines for x in (begin, end, math.nan)]
+        ax.plot(xs, [y for _, _, height in lines for y in (height, height, math.nan)], gid=gid, **look)
     if not marked:
         # In a long run a handling is shorter than a pixel: a tick at its end keeps it visible.
         ax.plot([stay.end for stay in stays], heights, linestyle="none", marker="|", markersize=5, color=colour(1), zorder=3, gid="handled")
@@ -196,6 +197,14 @@ def _draw_lane(ax: Axes, stays: list[_Stay], number: int, *, marked: bool) -> No
         for name, good in (("handled", True), ("not handled", False)):
             chosen = [(stay.end, y) for stay, y in zip(stays, heights, strict=True) if stay.handled is good]
             ax.plot([x for x, _ in chosen], [y for _, y in chosen], gid=name, **_marks()[name])
+
+
+def _waiting() -> dict[str, Any]:
+    return {"color": colour(0), "linewidth": 1.4, "zorder": 2}
+
+
+def _service() -> dict[str, Any]:
+    return {"color": colour(1), "linewidth": 5.0, "solid_capstyle": "butt", "zorder": 3}
 
 
 def _marks() -> dict[str, dict[str, Any]]:
