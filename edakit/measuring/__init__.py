@@ -4,7 +4,12 @@ from __future__ import annotations
 
 # Chapter 05: measure it properly
 from edakit.measuring.experiment import compare, measure, measure_trials
+
+# Chapter 02: build the event loop
+from edakit.measuring.handlings import AtOnce, Handling, at_once, compare_at_once, handlings
 from edakit.measuring.lindley import Little, lindley, little
+from edakit.measuring.looplag import LoopLag, calmest_lags, loop_lag, sliced_lag
+from edakit.measuring.onethread import OneThread, compute, on_one_thread
 from edakit.measuring.recording import Playback, record
 from edakit.measuring.run import Deliveries, Run
 from edakit.measuring.statistics import Interval, after_warmup, backlog, ecdf, interval, mean, percentile, throughput
@@ -18,15 +23,19 @@ __all__ = [
     "MG1",
     "MM1",
     "Arrivals",
+    "AtOnce",
     "Burst",
     "ClosedLoop",
     "DayProfile",
     "Deliveries",
     "Each",
+    "Handling",
     "Interval",
     "Law",
     "Little",
+    "LoopLag",
     "MMc",
+    "OneThread",
     "Playback",
     "Poisson",
     "Queue",
@@ -37,21 +46,29 @@ __all__ = [
     "Sweep",
     "Workload",
     "after_warmup",
+    "at_once",
     "backlog",
+    "calmest_lags",
     "compare",
+    "compare_at_once",
+    "compute",
     "ecdf",
+    "handlings",
     "interval",
     "lindley",
     "little",
+    "loop_lag",
     "mean",
     "measure",
     "measure_trials",
     "mg1",
     "mm1",
     "mmc",
+    "on_one_thread",
     "percentile",
     "record",
     "simulate_queue",
+    "sliced_lag",
     "sweep_rate",
     "sweep_utilisation",
     "throughput",
