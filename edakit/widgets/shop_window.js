@@ -1,5 +1,5 @@
 // The shop window: draws the state that Python sends, and sends back what was pressed.
-const MOST = 16; // events that are drawn one by one; the others are a number
+const MOST = 14; // events that are drawn one by one; the others are a number
 const FLIGHT = 220; // how long an event flies into its component [ms]
 
 function make(tag, className, text = "") {
@@ -39,7 +39,9 @@ function makeLane(model, name) {
     model.send({ press: "switch", lane: name, on: toggle.getAttribute("aria-checked") !== "true" }),
   );
   toggle.setAttribute("role", "switch");
-  component.append(title, note, count);
+  const about = make("span", "about");
+  about.append(title, note);
+  component.append(about, count);
   row.append(queue, waiting, component, toggle);
   row.dataset.lane = name;
 
@@ -48,6 +50,8 @@ function makeLane(model, name) {
     const there = [...queue.querySelectorAll(".event:not(.leaving)")];
     for (let extra = there.length; extra > wanted; extra -= 1) leave(there[there.length - extra]);
     for (let missing = there.length; missing < wanted; missing += 1) queue.append(make("span", "event"));
+    for (const box of queue.querySelectorAll(".now")) box.classList.remove("now");
+    queue.querySelector(".event:not(.leaving)")?.classList.add("now");
   }
 
   function draw(lane) {
