@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-# Chapter 05: measure it properly
+# Chapters 02, 05 and 06: build the event loop, measure it properly, queues under load
+from edakit.measuring.approximation import MGc, mgc
 from edakit.measuring.experiment import compare, measure, measure_trials
-
-# Chapter 02: build the event loop
 from edakit.measuring.handlings import AtOnce, Handling, at_once, compare_at_once, handlings
 from edakit.measuring.lindley import Little, lindley, little
 from edakit.measuring.looplag import LoopLag, calmest_lags, loop_lag, sliced_lag
+from edakit.measuring.omission import LOAD_MODELS, load_test, since_published
 from edakit.measuring.onethread import OneThread, compute, on_one_thread
+from edakit.measuring.reading import QueueReading, read_queue, service_law
 from edakit.measuring.recording import Playback, record
 from edakit.measuring.run import Deliveries, Run
 from edakit.measuring.statistics import Interval, after_warmup, backlog, ecdf, interval, mean, percentile, throughput
-
-# Chapter 06: queues under load
 from edakit.measuring.sweep import QueueSample, RateSweep, Sweep, simulate_queue, sweep_rate, sweep_utilisation
 from edakit.measuring.theory import MG1, MM1, Law, MMc, Queue, mg1, mm1, mmc
 from edakit.measuring.workload import Arrivals, Burst, ClosedLoop, DayProfile, Each, Poisson, Steady, Workload
 
 __all__ = [
+    "LOAD_MODELS",
     "MG1",
     "MM1",
     "Arrivals",
@@ -34,11 +34,13 @@ __all__ = [
     "Law",
     "Little",
     "LoopLag",
+    "MGc",
     "MMc",
     "OneThread",
     "Playback",
     "Poisson",
     "Queue",
+    "QueueReading",
     "QueueSample",
     "RateSweep",
     "Run",
@@ -57,17 +59,22 @@ __all__ = [
     "interval",
     "lindley",
     "little",
+    "load_test",
     "loop_lag",
     "mean",
     "measure",
     "measure_trials",
     "mg1",
+    "mgc",
     "mm1",
     "mmc",
     "on_one_thread",
     "percentile",
+    "read_queue",
     "record",
+    "service_law",
     "simulate_queue",
+    "since_published",
     "sliced_lag",
     "sweep_rate",
     "sweep_utilisation",
