@@ -55,5 +55,7 @@ def student_t(level: float, degrees: int) -> float:
     low = 0.0
     for _ in range(_STEPS):
         middle = (low + high) / 2
+        if not low < middle < high:  # neighbours among floats: with thousands of degrees each further look costs
+            break
         low, high = (middle, high) if within(middle, degrees) < level else (low, middle)
     return (low + high) / 2
