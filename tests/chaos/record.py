@@ -13,20 +13,29 @@ FULL = os.environ.get("EDAKIT_CHAOS") == "full"
 
 
 def record(check: str, app: App, applied: Counter[str], *, seed: int = 0, **more: object) -> dict[str, object]:
-    """Return and print what became of the events of one run, by event id and component."""
-    published = {row.event: row.queues for row in app.trace.publications}
-    handled = Counter(row.event for row in app.trace.deliveries if row.outcome == "handled")
-    dead = sum(row.outcome == "dead" for row in app.trace.deliveries)
+    """Return and print what became of the events of one run; null is what a check does not look at.
+
+    An event is lost where fewer components came to an end with it than queues took it.
+    """
+    queues = {row.event: row.queues for row in app.trace.publications}
+    outcomes = Counter(row.outcome for row in app.trace.deliveries)
+    ends = Counter((row.event, row.component) for row in app.trace.deliveries if row.outcome in {"handled", "ignored", "duplicate", "dead"})
+    ended = Counter(event for event, _ in ends)
+    handled = Counter((row.event, row.component) for row in app.trace.deliveries if row.outcome == "handled")
     found = {
         "check": check,
         "attempt": len(app.trace.publications),
-        "confirmed": len(published),
-        "uncertain": 0,
+        "confirmed": len(queues),
+        "uncertain": None,
         "applied": sum(applied.values()),
-        "lost": sum(1 for event, queues in published.items() if queues and not handled[event] and not dead),
-        "duplicated_delivery": sum(max(0, count - published.get(event, 1)) for event, count in handled.items()),
+        "lost": sum(max(0, count - ended[event]) for event, count in queues.items()),
+        "duplicated_delivery": outcomes["duplicate"] + sum(count - 1 for count in handled.values()),
         "double_applied": sum(count - 1 for count in applied.values() if count > 1),
-        "dead": dead,
+        "dead": outcomes["dead"],
+        "crashed": outcomes["crashed"],
+        "retried": outcomes["retried"],
+        "out_of_order": None,
+        "recovery_s": None,
         "seed": seed,
         **more,
     }
