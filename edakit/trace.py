@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -113,7 +114,7 @@ class Trace:
         if unknown := [name for name in names if name not in places]:
             raise InvalidValueError("names", unknown, f"some of {list(places)}")
         kinds = {name: np.int64 if name in {"worker", "attempt", "queues"} or name.endswith("_at") else np.str_ for name in places}
-        return {name: np.array([row[places[name][1]] for row in places[name][0]], dtype=kinds[name]) for name in names or places}
+        return {name: np.array(list(map(itemgetter(places[name][1]), places[name][0])), dtype=kinds[name]) for name in names or places}
 
     def lines(self) -> Iterator[str]:
         """Yield every row as a line of JSON, publications first."""

@@ -37,10 +37,16 @@ class Rows(NamedTuple):
         """Return the entries for which *mask*, shape (n,), is True."""
         return Rows._make(column[mask] for column in self)
 
+    def pairs(self) -> NDArray[np.int64]:
+        """Return a number for each entry, the same for the same event at the same component, shape (n,)."""
+        names, component = np.unique(self.component, return_inverse=True)
+        return self.event * names.size + component
+
 
 def rows_of(trace: Trace) -> Rows:
     """Return the deliveries of *trace*, joined with what is known of their publication."""
     numbers = {row.event: number for number, row in enumerate(trace.publications)}
+    columns = trace.columns(*Rows._fields)
     # An id that nobody published here gets the next number, so that two such events remain two.
-    events = [numbers.setdefault(row.event, len(numbers)) for row in trace.deliveries]
-    return Rows(np.array(events, dtype=np.int64), **trace.columns(*Rows._fields[1:]))
+    events = [numbers.setdefault(event, len(numbers)) for event in columns["event"].tolist()]
+    return Rows(**columns)._replace(event=np.array(events, dtype=np.int64))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -125,16 +124,15 @@ class Deliveries:
     def _stays(self) -> tuple[Array, Array]:
         """When each delivery was due, and when it was over (NaN: not yet), both of shape (n,) [s]."""
         rows = self.rows.where(np.isin(self.rows.outcome, ENDS))
-        ends = list(zip(rows.event.tolist(), rows.component.tolist(), strict=True))
-        # Backwards, so that the first end stays: what is handled a second time has left already.
-        first = sorted({end: place for place, end in reversed(list(enumerate(ends)))}.values())
+        # The first end counts: what is handled a second time has left already.
+        _, first = np.unique(rows.pairs(), return_index=True)
         return (rows.due_at[first] - self.start_ns) / NS, (rows.done_at[first] - self.start_ns) / NS
 
     @property
     def twice(self) -> int:
         """How often a component handled an event that it had handled before [deliveries]."""
         rows = self.rows.where(self.rows.outcome == "handled")
-        return rows.event.size - len(set(zip(rows.event.tolist(), rows.component.tolist(), strict=True)))
+        return rows.event.size - np.unique(rows.pairs()).size
 
     @property
     def dead(self) -> int:
@@ -250,7 +248,7 @@ class Run(Deliveries):
 
         An end is: handled, dead, ignored, a duplicate that the inbox knew, or dropped by a full queue for newer ones. What still waits is not lost.
         """
-        missing = sum(max(0, row.queues - self._ends[number]) for number, row in enumerate(self.publications))
+        missing = int(np.maximum(0, self._open).sum())
         # What waits may be a second copy of something that was handled, and then was not missing.
         return max(0, missing - self.waiting_events)
 
@@ -266,17 +264,20 @@ class Run(Deliveries):
         return Deliveries(name, self.rows.where(mine), self.start_ns, self.end_ns, self.warmup)
 
     @cached_property
-    def _ends(self) -> Counter[int]:
-        """How many of the queues that took an event have come to an end with it, by the event's number."""
+    def _open(self) -> NDArray[np.int64]:
+        """How many of the queues that took each publication have not come to an end with it; negative where the broker cannot tell who took it."""
         rows = self.rows
         kept = ~((rows.outcome == "refused") & np.isin(rows.component, sorted(self.drops_newest)))
         ended = rows.where(kept & np.isin(rows.outcome, ENDS))
-        return Counter(event for event, _ in set(zip(ended.event.tolist(), ended.component.tolist(), strict=True)))
+        _, once = np.unique(ended.pairs(), return_index=True)
+        number = len(self.publications)
+        return np.array([row.queues for row in self.publications], dtype=np.int64) - np.bincount(ended.event[once], minlength=number)[:number]
 
     def _stays(self) -> tuple[Array, Array]:
         came, left = super()._stays()
-        waiting = [row.due_at for number, row in enumerate(self.publications) for _ in range(row.queues - self._ends[number])]
-        return np.append(came, (np.array(waiting, dtype=np.int64) - self.start_ns) / NS), np.append(left, np.full(len(waiting), np.nan))
+        due = np.array([row.due_at for row in self.publications], dtype=np.int64)
+        waiting = np.repeat(due, np.maximum(0, self._open))
+        return np.append(came, (waiting - self.start_ns) / NS), np.append(left, np.full(waiting.size, np.nan))
 
     @property
     def components(self) -> list[str]:
