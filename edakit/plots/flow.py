@@ -106,7 +106,9 @@ def plot_backlog_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries
         changes, found = _changes(name, run)
         peaks[name] = (round(float(changes[np.argmax(found)]), 3), int(found.max()))
         shown = _envelope(changes, found) if looked is None else (looked, run.backlog_at(looked))
-        ax.plot(*shown, label=name, drawstyle="steps-post", **line(number))
+        # Thin where the line goes up and down all the time, so that the next one is still seen through it.
+        thin = {"linewidth": 1.0} if len(shown[0]) > STRETCHES + 100 else {}
+        ax.plot(*shown, label=name, drawstyle="steps-post", **{**line(number), **thin})
     _dress_backlog(ax, peaks, title)
     says = "; ".join(f"{name}: the backlog is largest at {times(at)} s, {_most(most)}" for name, (at, most) in peaks.items())
     return Table(("time [s]", *named), _at_some_times(named, looked, end), says=says + ".")

@@ -36,7 +36,7 @@ ONE_BY_ONE: Final = 3
 """Most components that the sentence speaks of one by one."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Stay:
     """One event at one component, from its publication to the end of its handling; times from the first publication of all [s].
 
@@ -44,6 +44,7 @@ class _Stay:
         component, event: Who got what.
         published: When it was published.
         served: When a worker began with it and was done, once an attempt.
+        end: When the last attempt was over.
         outcome: How the last attempt ended.
         row: Its place in the lane, 0 for the highest.
     """
@@ -52,13 +53,9 @@ class _Stay:
     event: str
     published: float
     served: list[tuple[float, float]] = field(default_factory=list)
+    end: float = 0.0
     outcome: str = ""
     row: int = 0
-
-    @property
-    def end(self) -> float:
-        """When the last attempt was over [s]."""
-        return self.served[-1][1]
 
     @property
     def took(self) -> float:
@@ -136,13 +133,15 @@ def _stays(trace: Trace) -> list[_Stay]:
     zero = min((row.published_at for row in publications.values()), default=min((row.received_at for row in deliveries), default=0))
     stays: dict[tuple[str, str], _Stay] = {}
     for row in deliveries:
-        known = publications.get(row.event)
-        # What another process published is seen from its receipt on.
-        published = row.received_at if known is None else known.published_at
-        stay = stays.setdefault((row.event, row.component), _Stay(row.component, known.name if known else "unknown", (published - zero) / NS))
-        if not stay.outcome or stay.outcome not in ENDS:
-            stay.served.append(((row.started_at - zero) / NS, (row.done_at - zero) / NS))
-            stay.outcome = row.outcome
+        stay = stays.get((row.event, row.component))
+        if stay is None:
+            known = publications.get(row.event)
+            # What another process published is seen from its receipt on.
+            published, name = (row.received_at, "unknown") if known is None else (known.published_at, known.name)
+            stay = stays[row.event, row.component] = _Stay(row.component, name, (published - zero) / NS)
+        if stay.outcome not in ENDS:
+            stay.end, stay.outcome = (row.done_at - zero) / NS, row.outcome
+            stay.served.append(((row.started_at - zero) / NS, stay.end))
     return list(stays.values())
 
 
@@ -245,7 +244,8 @@ def _summary(name: str, stays: list[_Stay]) -> tuple[object, ...]:
 
 def _caught_up(stays: list[_Stay]) -> bool:
     """Whether events that were published one after the other were all done at one instant."""
-    return len({stay.published for stay in stays}) > 1 and len({stay.end for stay in stays}) == 1
+    first = stays[0]
+    return any(stay.published != first.published for stay in stays) and all(stay.end == first.end for stay in stays)
 
 
 def _longest(lanes: dict[str, list[_Stay]]) -> _Stay:
