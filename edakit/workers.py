@@ -62,7 +62,8 @@ class Workers:
 
     def _until_due(self) -> float | None:
         due = self.server.subscription.next_due_ns()
-        return None if due is None else max(0.0, (due - self.server.now_ns()) / NS)
+        # Not zero: what is due may have to wait for a worker or for a place, and nobody tells when there is one.
+        return None if due is None else max(0.001, (due - self.server.now_ns()) / NS)
 
 
 class ThreadWorkers(Workers):

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from edakit import App, Bus, Component, Constant, DeadLetter, Inbox
+from edakit import App, Backoff, Bus, Component, Constant, DeadLetter, Inbox
 from edakit.bus import EXCHANGE
 from edakit.delivery import Postpone
 from edakit.errors import (
@@ -497,6 +497,47 @@ def test_a_handler_that_exits_does_not_end_its_thread():
         app.publish_many([CartItemAdded(cart_id="1"), CartItemAdded(cart_id="2")])
         app.wait_until_idle()
         assert len(app.dead_letters()) == 2
+
+
+class Watched(Component):
+    """A component that counts how often somebody looks whether prefetch lets one more event in."""
+
+    looks = 0
+
+    @property
+    def prefetch(self):
+        self.looks += 1
+        return self.most
+
+    @prefetch.setter
+    def prefetch(self, most):
+        self.most = most
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_retry_that_is_due_while_no_worker_may_take_it_is_waited_for_without_spinning(is_async):
+    component, tries = Watched("mail", backoff=Backoff(base=0.05, cap=0.05), prefetch=1, concurrency=2), []
+
+    def attempt(event, context):
+        tries.append(event.cart_id)
+        if tries == ["first"]:
+            raise ValueError("not yet")
+
+    def handle(event, context):
+        attempt(event, context)
+        time.sleep(0.3)
+
+    async def handle_and_await(event, context):
+        attempt(event, context)
+        await context.sleep(0.3)
+
+    component.on(CartItemAdded)(handle_and_await if is_async else handle)
+    with App(component) as app:
+        app.publish_many([CartItemAdded(cart_id="first"), CartItemAdded(cart_id="second")])
+        app.wait_until_idle()
+
+    assert tries == ["first", "second", "first"]
+    assert component.looks < 1_000, "once a millisecond at most, for 0.3 s"
 
 
 def test_an_interrupt_gives_the_event_back():
