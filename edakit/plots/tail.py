@@ -52,7 +52,7 @@ def plot_tail(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries) -> Table:
 
 def _draw(ax: Axes, run: Deliveries, number: int, name: str) -> None:
     ordered = np.sort(run.latency) * 1e3
-    left = 1 - np.arange(1, ordered.size + 1) / ordered.size
+    left = np.arange(ordered.size - 1, -1, -1) / ordered.size
     # The slowest has nobody slower: its step goes down to the edge.
     left[-1] = 0.5 / ordered.size
     ax.step(ordered, left, where="post", label=name, **line(number))

@@ -36,7 +36,7 @@ def plot_warmup(ax: Axes, samples: Sequence[QueueSample], *, width: float, usual
     means = np.bincount(bins, waits) / np.maximum(np.bincount(bins), 1)
     ax.step([*(np.arange(means.size) * width), means.size * width], [*(means * 1e3), means[-1] * 1e3], where="post", label="measured", **line(0))
     ax.axhline(usual * 1e3, label=f"after a long time: {milliseconds(usual):g} ms", **THEORY)
-    ax.set_ylim(0, 1.25 * 1e3 * max(usual, means.max()))
+    ax.set_ylim(bottom=0)
     dress(ax, title=f"The queue begins empty: mean wait over {len(samples)} runs", x="When they came [s after opening]", y="Mean wait [ms]")
     legend(ax, loc="lower right")
     rows = [(f"{number * width:g} to {(number + 1) * width:g}", round(mean * 1e3)) for number, mean in enumerate(means[:6].tolist())]

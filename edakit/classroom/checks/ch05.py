@@ -7,7 +7,7 @@ What an answer looks like; latencies are arrays of numpy, in seconds:
      longer than *every* [s] stands for further ones, each shorter by *every*. `recovered` is a number [%]: of the latencies above 0.1 s in
      *truth* (measured from `due_at`), how many the corrected *log* shows. `check_05_2(backfill, recovered, log, truth)`, where log and truth are
      the latencies of the chapter's two runs, tested every 0.01 s.
-05.3 `interval(trials)` returns `(low, high)` around the mean wait; *trials* has shape (10, n), a row of n waits for each seed. `check_05_3(interval)`
+05.3 `ten_runs(trials)` returns `(low, high)` around the mean wait; *trials* has shape (10, n), a row of n waits for each seed. `check_05_3(ten_runs)`
 """
 
 from __future__ import annotations
@@ -180,9 +180,9 @@ def check_05_3(interval: Callable[[Array], tuple[float, float]]) -> str:
 
 
 def _holds(interval: Callable[[Array], tuple[float, float]], trials: Array, true_value: float) -> bool:
-    said = answered(interval(trials), "interval(trials)")
+    said = answered(interval(trials), "ten_runs(trials)")
     if len(said) != 2:  # noqa: PLR2004 (low and high)
-        raise NotYetError(f"interval gives {said!r}", "two numbers, low and high", "This happens when something else is given back.", "return low, high")
+        raise NotYetError(f"ten_runs gives {said!r}", "two numbers, low and high", "This happens when something else is given back.", "return low, high")
     return bool(said[0] <= true_value <= said[1])
 
 
