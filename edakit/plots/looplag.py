@@ -10,7 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from edakit.errors import InvalidValueError
 from edakit.measuring.looplag import LoopLag
-from edakit.plots.style import FONT, dress, line, mark_guess
+from edakit.plots.style import FONT, dress, line
 from edakit.table import Table
 
 __all__ = ["plot_lag_over_time", "plot_loop_lag"]
@@ -18,13 +18,12 @@ __all__ = ["plot_lag_over_time", "plot_loop_lag"]
 LEAST = 0.1  # a logarithmic axis has no zero: what is below stands here [ms]
 
 
-def plot_loop_lag(ax: Axes, runs: Mapping[str, LoopLag], *, guess: float | None = None) -> Table:
+def plot_loop_lag(ax: Axes, runs: Mapping[str, LoopLag]) -> Table:
     """Draw a row for each run with a mark for each timer, the later the further right; return the table.
 
     Args:
         ax: Where to draw; its lag axis is logarithmic.
         runs: By name.
-        guess: What was predicted of the worst lag of the first run [ms].
 
     Raises:
         InvalidValueError: there are no runs.
@@ -35,13 +34,10 @@ def plot_loop_lag(ax: Axes, runs: Mapping[str, LoopLag], *, guess: float | None 
         style = line(number, markers=True) | {"linestyle": "none", "alpha": 0.6, "markersize": 7}
         ax.plot(np.maximum(run.lag, LEAST), np.full(run.lag.size, number), **style)
         ax.annotate(f"{_ms(run.worst):,g} ms", (max(run.worst, LEAST), number), (0, 9), textcoords="offset points", ha="center", fontsize=FONT)
-    if guess is not None and guess > 0:
-        mark_guess(ax, guess, 0)
-        ax.annotate("your guess", (guess, 0), (0, -20), textcoords="offset points", ha="center", fontsize=FONT)
     every = f"{next(iter(runs.values())).every * 1e3:g} ms"
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.set_xlim(LEAST * 0.7, 3 * max(guess or 0, *(run.worst for run in runs.values()), 1))
+    ax.set_xlim(LEAST * 0.7, 3 * max(1, *(run.worst for run in runs.values())))
     ax.set_yticks(range(len(runs)), list(runs), fontsize=FONT)
     ax.set_ylim(len(runs) - 0.5, -0.7)
     dress(
