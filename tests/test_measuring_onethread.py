@@ -147,17 +147,23 @@ def test_compute_refuses_what_is_no_duration(seconds):
         on_one_thread({Long: holds(seconds)}, [(0.0, Long())])
 
 
-def test_in_real_time_compute_computes_that_long():
+def test_in_real_time_compute_takes_that_long_and_really_computes():
     component = Component("stock")
-    component.on(Long)(holds(0.02))
+    component.on(Long)(holds(0.03))
     app = App(component, broker="memory://")
-    app.publish(Long())
-    began, used = time.perf_counter(), time.thread_time()
+    shares = []
 
-    app.run_until_idle()
+    for _ in range(20):  # a busy machine may give the thread no time once, not always
+        app.publish(Long())
+        began, used = time.perf_counter(), time.thread_time()
+        app.run_until_idle()
+        took = time.perf_counter() - began
+        assert took >= 0.03
+        shares.append((time.thread_time() - used) / took)
+        if shares[-1] > 0.3:
+            break
 
-    assert time.perf_counter() - began >= 0.02
-    assert time.thread_time() - used > 0.002  # it did not sleep
+    assert max(shares) > 0.3
 
 
 def test_the_clock_of_every_other_app_still_refuses_to_go_back():
