@@ -78,6 +78,6 @@ def _options() -> dict[str, Any]:
 
 
 def _html(reading: QueueReading) -> str:
-    table = Table(reading.table.columns, reading.table.rows)
+    table = Table(reading.table.columns, reading.table.rows)._repr_html_().replace("<table>", '<table style="border-spacing: 1em 0; text-align: right">', 1)
     image = base64.b64encode(picture(reading)).decode("ascii")
-    return f'<img alt="{escape(reading.says)}" src="data:image/png;base64,{image}" style="max-width: 100%">{table._repr_html_()}'
+    return f'<img alt="{escape(reading.says)}" src="data:image/png;base64,{image}" style="max-width: 100%">{table}'
