@@ -23,10 +23,11 @@ from edakit.errors import ClosedError, InvalidValueError, UnknownComponentError,
 from edakit.events import Command, Event, Message, Receipt, type_name
 from edakit.faults import Faults
 from edakit.loop import EventLoop, virtual_sleep
+from edakit.running import Running
 from edakit.server import Server
 from edakit.table import Table
 from edakit.trace import Trace
-from edakit.workers import AsyncWorkers, Workers, workers_for
+from edakit.workers import AsyncWorkers, workers_for
 
 __all__ = ["App"]
 
@@ -70,12 +71,12 @@ class App:
         self.trace, self.hooks = Trace(), Hooks()
         self.name = name or "app"
         self._faults, self._max_body = faults, max_body
-        self._running = _Running()
+        self._running = Running()
         self._paused: set[str] = set()
         self._randoms: dict[str, Random] = {}
         self._dead: dict[str, list[DeadLetter]] = {}
         self._closed = False
-        self._finalizer = finalize(self, _Running.end, self._running)
+        self._finalizer = finalize(self, Running.end, self._running)
         self.broker = broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
         self.seed = seed
         self.configure(clock=clock)
@@ -89,6 +90,11 @@ class App:
             if place in _apps:
                 _apps[place].stop()
             _apps[place] = self
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """The names of the components that are paused."""
+        return frozenset(self._paused)
 
     def configure(self, *, clock: Literal["wall", "virtual"] | None = None, seed: int | None = None, broker: str | None = None) -> None:
         """Choose clock, seed or broker, as long as the app was not used.
@@ -207,7 +213,7 @@ class App:
         try:
             loop.run(until_ns, stop)
             while self._outstanding(component.name for component in beside):
-                time.sleep(0.001)
+                time.sleep(self.bus.link.pause)
                 loop.run(until_ns, stop)
         finally:
             errors = [error for component in beside for error in self._running.servers[component.name].errors]
@@ -218,8 +224,8 @@ class App:
         return self.trace.ended - before
 
     def _beside(self, component: Component) -> bool:
-        """Whether it runs beside this thread: in real time `async def` handlers need an asyncio loop, and a notebook's is taken."""
-        return component.is_async and not self.clock.virtual
+        """Whether it runs beside this thread: `async def` handlers need an asyncio loop, and a notebook's is taken; a network has to be listened to."""
+        return not self.clock.virtual and (component.is_async or self.bus.address.broker.processes)
 
     def start(self) -> Self:
         """Serve all components in the background, until `stop`.
@@ -230,7 +236,7 @@ class App:
         if self.clock.virtual:
             raise VirtualTimeError("virtual time runs in your own thread: call advance(seconds) or run_until_idle(), or make the app with clock='wall'")
         if not self._running.background:
-            self.bus.broker.threaded = self._running.background = True
+            self.bus.link.threaded = self._running.background = True
             self._running.drop_all()
             for component in self.components.values():
                 self._serve(component, background=True)
@@ -245,7 +251,7 @@ class App:
         late = self._running.drop_all(timeout)
         self._running.background = False
         if self._running.bus is not None:
-            self._running.bus.broker.threaded = False
+            self._running.bus.link.threaded = False
         if late:
             raise WaitTimeoutError("the end of a handler", timeout, f"still running: {', '.join(late)}")
 
@@ -297,11 +303,10 @@ class App:
         while busy := self._outstanding(name for name in self.components if name not in self._paused):
             if time.monotonic() > deadline:
                 raise WaitTimeoutError("the end of all work", timeout, ", ".join(f"{name} has {count} events" for name, count in busy.items()))
-            time.sleep(0.001)
+            time.sleep(self.bus.link.pause)
 
     def _outstanding(self, names: Iterable[str]) -> dict[str, int]:
-        with self.bus.broker.lock:
-            counts = {name: self.bus.outstanding(name) for name in names if name not in self._paused}
+        counts = self.bus.link.outstanding(name for name in names if name not in self._paused)
         return {name: count for name, count in counts.items() if count}
 
     def pause(self, name: str) -> None:
@@ -378,35 +383,3 @@ class App:
             workers.start()
         elif self._running.loop is not None:
             self._running.loop.add(server)
-
-
-class _Running:
-    """What has to be ended when the app is: kept apart, so that an app that nobody refers to any more can end it."""
-
-    def __init__(self) -> None:
-        self.bus: Bus | None = None
-        self.loop: EventLoop | None = None
-        self.servers: dict[str, Server] = {}
-        self.workers: dict[str, Workers] = {}
-        self.background = False
-
-    def drop(self, name: str, timeout: float = 5.0) -> bool:
-        """Serve component *name* no longer; return whether its handlers finished in time."""
-        workers = self.workers.pop(name, None)
-        finished = workers is None or workers.stop(timeout)
-        if name in self.servers:
-            self.servers.pop(name).close()
-        return finished
-
-    def drop_all(self, timeout: float = 5.0) -> list[str]:
-        """Serve nobody any longer; return who did not finish in time."""
-        for workers in self.workers.values():
-            workers.stopping = True
-        self.loop = None
-        return [name for name in list(self.servers) if not self.drop(name, timeout)]
-
-    def end(self) -> None:
-        """Stop the threads and close the bus."""
-        self.drop_all()
-        if self.bus is not None:
-            self.bus.close()

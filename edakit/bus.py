@@ -5,29 +5,23 @@ from __future__ import annotations
 import itertools
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-import kombu
-
 from edakit.capabilities import require
 from edakit.clock import Clock, SystemClock
-from edakit.codec import CONTENT_TYPE, MAX_BODY, encode
+from edakit.codec import MAX_BODY, encode
 from edakit.delivery import DeadLetter, Hooks, alive_headers, dead_queue, death_headers
 from edakit.errors import ClosedError, HandlerCountError, InvalidValueError, UnroutableEventError
 from edakit.events import CAUSATION, CORRELATION, ID, Command, Context, Event, EventMeta, Message, Receipt
 from edakit.trace import Publication, Trace
-from edakit.transports.broker import Broker
-from edakit.transports.memory import Transport
+from edakit.transports.link import EXCHANGE, Subscription, open_link
 
 if TYPE_CHECKING:
     from edakit.component import Component
 
-__all__ = ["EXCHANGE", "Bus", "Subscription"]
-
-EXCHANGE = "edakit"
-"""Name of the topic exchange to which all events go."""
+__all__ = ["EXCHANGE", "Bus"]
 
 
 class Bus:
@@ -59,32 +53,24 @@ class Bus:
         self.clock = clock or SystemClock()
         self.address = require(url, virtual=self.clock.virtual)
         self.trace, self.hooks, self.max_body = trace or Trace(), hooks or Hooks(), max_body
-        self.broker = _broker(self.address.name, self.clock.now_ns)
+        self.link = open_link(self.address, self.clock.now_ns)
         self.components: dict[str, Component] = {}
         self.closed = False
         self._prefix = os.urandom(4).hex() if seed is None else f"{Random(f'{seed}/ids').getrandbits(32):08x}"
         self._counter = itertools.count(1)
         self._single: set[str] = set()
         self.recent: defaultdict[str, deque[Message]] = defaultdict(lambda: deque(maxlen=1000))
-        self._connections: list[Any] = []
-        self._channel = self.connect().channel()
-        self._channel.exchange_declare(EXCHANGE, "topic", durable=True)
 
     def connect(self) -> Any:
         """Open one more kombu connection to the same broker; the bus closes it."""
-        if self.closed:
-            raise ClosedError("the bus")
-        connection = kombu.Connection(transport=Transport, transport_options={"broker": self.broker})
-        self._connections.append(connection)
-        return connection
+        self._open()
+        return self.link.connect()
 
     def declare(self, component: Component) -> None:
         """Make the component's queue, its dead-letter queue and its bindings; doing so twice is doing it once."""
         self._open()
-        arguments = {"x-max-length": component.bound, "x-overflow": component.when_full}
-        self._channel.queue_declare(component.name, durable=True, arguments=arguments)
-        self._channel.queue_declare(dead_queue(component.name), durable=True)
-        self.broker.queue(component.name).on_drop = lambda message: self._refused(component.name, message)
+        self.link.declare(component.name, bound=component.bound, when_full=component.when_full, on_drop=lambda message: self._refused(component.name, message))
+        self.link.declare(dead_queue(component.name))
         self.components[component.name] = component
         self.bind(component)
 
@@ -92,7 +78,7 @@ class Bus:
         """Bind the component's queue to what it handles now."""
         self._single.clear()
         for pattern in component.patterns:
-            self._channel.queue_bind(component.name, EXCHANGE, pattern)
+            self.link.bind(component.name, pattern)
 
     def publish(
         self, event: Event, *, key: str | None = None, must_route: bool = False, cause: Context | None = None, source: str = "app", due_at: int | None = None
@@ -151,10 +137,18 @@ class Bus:
         now = self.clock.now_ns()
         event_id = "%s%08x" % (self._prefix, next(self._counter))  # noqa: UP031 (half the time of an f-string with a format)
         body, headers = encode(event, event_id=event_id, time_ns=now, source=source, key=key, cause=cause, max_body=self.max_body)
-        message = self._channel.prepare_message(body, None, CONTENT_TYPE, "utf-8", headers, None)
         name = cast("EventMeta", type(event)).schema.type
-        queues = self._channel.basic_publish(message, EXCHANGE, name, mandatory=must_route)
-        row = (event_id, headers.get(CAUSATION, ""), headers[CORRELATION], name, source, now if due_at is None else due_at, now, queues)
+        queues = self.link.publish(name, body, headers, must_route=must_route)
+        row = (
+            event_id,
+            headers.get(CAUSATION, ""),
+            headers[CORRELATION],
+            name,
+            source,
+            now if due_at is None else due_at,
+            now,
+            -1 if queues is None else queues,
+        )
         self.trace.published(row)
         self.recent[name].append(event)
         if self.hooks.published:
@@ -168,106 +162,36 @@ class Bus:
 
     def bury(self, component: str, message: Any, reason: str, error: BaseException, handler: Any, attempts: int) -> None:
         """Put *message* among the dead letters of *component*; its ack comes after, so a crash in between repeats and does not lose."""
-        headers = death_headers(message.headers, reason, error, handler, attempts)
-        content = self._channel.prepare_message(message.body, None, message.content_type, message.content_encoding, headers, message.properties)
-        self._channel.basic_publish(content, "", dead_queue(component))
+        self.link.put(dead_queue(component), message, death_headers(message.headers, reason, error, handler, attempts))
 
     def dead_letters(self, component: str) -> list[DeadLetter]:
         """Return the dead letters of *component*, oldest first; they stay where they are."""
-        return [DeadLetter.read(component, message) for message in self._peek(dead_queue(component))]
-
-    def _peek(self, queue: str) -> list[Any]:
-        channel = self.connect().channel()
-        messages = list(iter(lambda: channel.basic_get(queue), None))
-        channel.close()
-        return messages
+        return [DeadLetter.read(component, message) for message in self.link.browse(dead_queue(component))]
 
     def redrive(self, component: str) -> int:
         """Put all dead letters of *component* back into its queue, as new ones [messages]; return how many."""
         self._open()
-        channel = self._channel
-        # Counted first: with workers running, one that dies again must not be moved for ever.
-        waiting = self.backlog(dead_queue(component))
-        for _ in range(waiting):
-            message = channel.basic_get(dead_queue(component))
-            content = channel.prepare_message(
-                message.body, None, message.content_type, message.content_encoding, alive_headers(message.headers), message.properties
-            )
-            channel.basic_publish(content, "", component)
-            message.ack()
-        return waiting
+        return self.link.move(dead_queue(component), component, alive_headers)
 
     def backlog(self, component: str) -> int:
         """Return how many events wait in the queue of *component*, those being handled not counted [events]."""
-        return len(self.broker.queue(component))
+        return self.link.backlog(component)
 
-    def outstanding(self, component: str) -> int:
-        """Return how many events of *component* are waiting or being handled [events]."""
-        queue = self.broker.queue(component)
-        return len(queue) + queue.in_flight
+    def outstanding(self, *components: str) -> int:
+        """Return how many events of *components* are waiting or being handled [events]."""
+        return sum(self.link.outstanding(components).values())
 
-    def subscribe(self, component: str) -> Subscription:
-        """Open a subscription to the queue of *component*, on a connection of its own."""
-        return Subscription(self.connect(), component)
+    def subscribe(self, component: str, prefetch: int) -> Subscription:
+        """Open a subscription to the queue of *component*, on a connection of its own, for at most *prefetch* messages at a time."""
+        self._open()
+        return self.link.subscribe(component, prefetch)
 
     def close(self) -> None:
         """Close every connection; what was not acked goes back to its queue. Doing so twice is doing it once."""
         if not self.closed:
             self.closed = True
-            for connection in self._connections:
-                connection.release()
+            self.link.close()
 
     def _open(self) -> None:
         if self.closed:
             raise ClosedError("the bus")
-
-
-class Subscription:
-    """Messages of one queue, taken one at a time; whoever listens is told when there may be one."""
-
-    def __init__(self, connection: Any, queue: str) -> None:
-        self._connection = connection
-        self._channel = connection.channel()
-        self._name = queue
-        self._queue = self._channel.broker.queue(queue)
-        self._listener: Callable[[], None] | None = None
-
-    def get(self) -> Any | None:
-        """Return the next message that is due, or None."""
-        return self._channel.basic_get(self._name)
-
-    def listen(self, wake: Callable[[], None]) -> None:
-        """Have *wake* called, from whichever thread, for each message that arrives, and now for each that is there."""
-        with self._queue.broker.lock:
-            self._listener = wake
-            self._queue.listeners.append(wake)
-            for _ in range(len(self._queue)):
-                wake()
-
-    def next_due_ns(self) -> int | None:
-        """When the earliest message that waits for its time is due [ns]; None if none waits."""
-        return cast("int | None", self._queue.next_due_ns())
-
-    @property
-    def in_flight(self) -> int:
-        """How many messages were taken and are not yet acked [messages]."""
-        return len(self._channel.unacked)
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def close(self) -> None:
-        """End it; what was taken and not acked goes back to the queue, and to no other subscriber."""
-        with self._queue.broker.lock:
-            if self._listener in self._queue.listeners:
-                self._queue.listeners.remove(self._listener)
-        self._connection.release()
-
-
-def _broker(name: str, now_ns: Callable[[], int]) -> Broker:
-    if not name:
-        return Broker(now_ns)
-    broker = Broker.named.get(name)
-    if broker is None:
-        broker = Broker.named[name] = Broker(now_ns)
-    return broker

@@ -12,7 +12,7 @@ from edakit.delivery import Backoff, Inbox
 from edakit.distributions import Distribution
 from edakit.errors import HandlerConflictError, InvalidValueError
 from edakit.events import EventMeta, Message, Schema
-from edakit.transports.broker import POLICIES
+from edakit.transports.link import POLICIES
 
 __all__ = ["Component", "Handler"]
 

@@ -127,9 +127,9 @@ class UnroutableEventError(EdakitError):
 class QueueFullError(EdakitError):
     """A bounded queue has no room for one more event; nothing was sent to any queue."""
 
-    def __init__(self, queue: str, bound: int, waited: float = 0.0) -> None:
-        self.queue, self.bound, self.waited = queue, bound, waited
-        super().__init__(queue, bound, waited)
+    def __init__(self, queue: str, bound: int, waited: float = 0.0, policy: str = "raise") -> None:
+        self.queue, self.bound, self.waited, self.policy = queue, bound, waited, policy
+        super().__init__(queue, bound, waited, policy)
 
     def __str__(self) -> str:
         waited = f" and stayed full for {self.waited:g} s" if self.waited else ""

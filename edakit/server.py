@@ -17,7 +17,7 @@ from edakit.component import Component
 from edakit.delivery import Crash, Delivery, Postpone
 from edakit.errors import DecodeError
 from edakit.events import ID, KEY, TYPE
-from edakit.transports.broker import Message
+from edakit.transports.link import Message
 
 __all__ = ["Server"]
 
@@ -36,7 +36,7 @@ class Server:
         self.component, self.bus, self.random, self.sleeper = component, bus, random, sleeper
         self.name = component.name
         self.hooks, self.trace, self.now_ns = bus.hooks, bus.trace, bus.clock.now_ns
-        self.subscription = bus.subscribe(component.name)
+        self.subscription = bus.subscribe(component.name, component.prefetch)
         self.free = list(range(component.concurrency))
         self.paused = False
         self.retrying, self.raising = True, False

@@ -62,6 +62,7 @@ def test_a_paused_component_catches_up():
     mail, mailed = recorder("mail")
     app = App(mail, clock="virtual")
     app.pause("mail")
+    assert app.paused == {"mail"}
     for number in range(5):
         app.publish(CartItemAdded(cart_id=f"c-{number}"))
         app.advance(seconds=1)

@@ -57,7 +57,7 @@ class Publisher:
 
     def waits_for_room(self, error: QueueFullError) -> bool:
         """Whether the queue that is full wants its publishers to wait; otherwise the message is turned away, and counted."""
-        waits = bool(self.app.bus.broker.queue(error.queue).when_full == "wait")
+        waits = error.policy == "wait"
         self.turned_away += not waits
         return waits
 

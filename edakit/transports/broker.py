@@ -23,7 +23,6 @@ LONGEST_WAIT = 30.0
 """How long a publishing thread waits for room in a bounded queue before it is told that there is none [s]."""
 Content = tuple[Any, dict[str, Any], Any, Any, dict[str, Any]]
 """Body, headers, content type, content encoding, properties: what all copies of a message share."""
-POLICIES = ("raise", "wait", "drop newest", "drop oldest")
 
 
 class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
@@ -90,7 +89,7 @@ class Queue:
         broker: Whose lock and clock it uses.
         name: Its name.
         bound: Most messages that it holds, those being handled not counted [messages]; None for no bound.
-        when_full: One of `POLICIES`.
+        when_full: One of `link.POLICIES`.
     """
 
     def __init__(self, broker: Broker, name: str, bound: int | None = None, when_full: str = "raise") -> None:
@@ -212,7 +211,7 @@ class Broker:
         # In one thread nobody would make room while we wait.
         waits = LONGEST_WAIT if queue.when_full == "wait" and self.threaded else 0.0
         if not (waits and self.has_room.wait_for(lambda: not any(queue.full for queue in refusing), waits)):
-            raise QueueFullError(queue.name, queue.bound or 0, waits)
+            raise QueueFullError(queue.name, queue.bound or 0, waits, queue.when_full)
 
     def declare_exchange(self, name: str, kind: str) -> None:
         """Make an exchange; doing so twice is doing it once."""

@@ -221,7 +221,7 @@ def test_r10_a_faster_producer_is_held_back_between_threads_and_nothing_is_lost(
         handled.append(event.cart_id)
 
     def sample():
-        with app.bus.broker.lock:
+        with app.bus.link.broker.lock:
             backlog = app.backlog("mail")
             return backlog, app.bus.outstanding("mail") - backlog
 

@@ -1,0 +1,42 @@
+"""What has to be ended when an app is: its bus, its loop, its servers and their workers."""
+
+from __future__ import annotations
+
+from edakit.bus import Bus
+from edakit.loop import EventLoop
+from edakit.server import Server
+from edakit.workers import Workers
+
+__all__ = ["Running"]
+
+
+class Running:
+    """What has to be ended when the app is: kept apart, so that an app that nobody refers to any more can end it."""
+
+    def __init__(self) -> None:
+        self.bus: Bus | None = None
+        self.loop: EventLoop | None = None
+        self.servers: dict[str, Server] = {}
+        self.workers: dict[str, Workers] = {}
+        self.background = False
+
+    def drop(self, name: str, timeout: float = 5.0) -> bool:
+        """Serve component *name* no longer; return whether its handlers finished in time."""
+        workers = self.workers.pop(name, None)
+        finished = workers is None or workers.stop(timeout)
+        if name in self.servers:
+            self.servers.pop(name).close()
+        return finished
+
+    def drop_all(self, timeout: float = 5.0) -> list[str]:
+        """Serve nobody any longer; return who did not finish in time."""
+        for workers in self.workers.values():
+            workers.stopping = True
+        self.loop = None
+        return [name for name in list(self.servers) if not self.drop(name, timeout)]
+
+    def end(self) -> None:
+        """Stop the threads and close the bus."""
+        self.drop_all()
+        if self.bus is not None:
+            self.bus.close()

@@ -1,0 +1,148 @@
+"""`memory://` as a bus sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import kombu
+
+from edakit.codec import CONTENT_TYPE
+from edakit.transports.broker import Broker
+from edakit.transports.link import EXCHANGE, Link, Subscription
+from edakit.transports.memory import Transport
+
+__all__ = ["MemoryLink", "open_link"]
+
+
+class MemoryLink(Link):
+    """Connections to one broker inside this process."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self._connections: list[Any] = []
+        self._channel = self.connect().channel()
+        self._channel.exchange_declare(EXCHANGE, "topic", durable=True)
+
+    @property
+    def threaded(self) -> bool:
+        """Whether several threads work."""
+        return self.broker.threaded
+
+    @threaded.setter
+    def threaded(self, value: bool) -> None:
+        self.broker.threaded = value
+
+    def connect(self) -> Any:
+        """Open one more kombu connection to the same broker."""
+        connection = kombu.Connection(transport=Transport, transport_options={"broker": self.broker})
+        self._connections.append(connection)
+        return connection
+
+    def declare(self, queue: str, *, bound: int | None = None, when_full: str = "raise", on_drop: Callable[[Any], None] | None = None) -> None:
+        """Make a queue."""
+        self._channel.queue_declare(queue, durable=True, arguments={"x-max-length": bound, "x-overflow": when_full})
+        if on_drop is not None:
+            self.broker.queue(queue).on_drop = on_drop
+
+    def bind(self, queue: str, pattern: str) -> None:
+        """Let a queue take what fits *pattern*."""
+        self._channel.queue_bind(queue, EXCHANGE, pattern)
+
+    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
+        """Publish; return how many queues took it."""
+        message = self._channel.prepare_message(body, None, CONTENT_TYPE, "utf-8", headers, None)
+        return cast("int", self._channel.basic_publish(message, EXCHANGE, name, mandatory=must_route))
+
+    def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
+        """Put a copy straight into one queue."""
+        content = self._channel.prepare_message(message.body, None, message.content_type, message.content_encoding, headers, message.properties)
+        self._channel.basic_publish(content, "", queue)
+
+    def browse(self, queue: str) -> list[Any]:
+        """Return what waits."""
+        channel = self.connect().channel()
+        messages = list(iter(lambda: channel.basic_get(queue), None))
+        channel.close()
+        return messages
+
+    def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
+        """Move what waits in *source* now."""
+        # Counted first: with workers running, one that comes back at once must not be moved for ever.
+        waiting = self.backlog(source)
+        for _ in range(waiting):
+            message = self._channel.basic_get(source)
+            self.put(target, message, headers(message.headers))
+            message.ack()
+        return waiting
+
+    def backlog(self, queue: str) -> int:
+        """Count what waits."""
+        return len(self.broker.queue(queue))
+
+    def outstanding(self, queues: Iterable[str]) -> dict[str, int]:
+        """Count what waits or is being handled."""
+        with self.broker.lock:
+            found = {name: self.broker.queue(name) for name in queues}
+            return {name: len(queue) + queue.in_flight for name, queue in found.items()}
+
+    def subscribe(self, queue: str, prefetch: int) -> Subscription:
+        """Open a subscription."""
+        return MemorySubscription(self.connect(), queue)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._connections:
+            connection.release()
+
+
+class MemorySubscription:
+    """Messages of one queue in this process."""
+
+    def __init__(self, connection: Any, queue: str) -> None:
+        self._connection = connection
+        self._channel = connection.channel()
+        self._name = queue
+        self._queue = self._channel.broker.queue(queue)
+        self._listener: Callable[[], None] | None = None
+
+    def get(self) -> Any | None:
+        """Return the next message that is due, or None."""
+        return self._channel.basic_get(self._name)
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have *wake* called for each message that arrives, and now for each that is there."""
+        with self._queue.broker.lock:
+            self._listener = wake
+            self._queue.listeners.append(wake)
+            for _ in range(len(self._queue)):
+                wake()
+
+    def next_due_ns(self) -> int | None:
+        """When the earliest message that waits for its time is due [ns]."""
+        return cast("int | None", self._queue.next_due_ns())
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages were taken and are not yet acked [messages]."""
+        return len(self._channel.unacked)
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def close(self) -> None:
+        """End it; what was taken and not acked goes back."""
+        with self._queue.broker.lock:
+            if self._listener in self._queue.listeners:
+                self._queue.listeners.remove(self._listener)
+        self._connection.release()
+
+
+def open_link(address: Any, now_ns: Callable[[], int]) -> MemoryLink:
+    """Return a link to a broker of its own, or to the one that has this name in this process."""
+    if not address.name:
+        return MemoryLink(Broker(now_ns))
+    broker = Broker.named.get(address.name)
+    if broker is None:
+        broker = Broker.named[address.name] = Broker(now_ns)
+    return MemoryLink(broker)
