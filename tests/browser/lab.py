@@ -148,7 +148,9 @@ class Notebook:
     def photograph(self, name, begin=None):
         """Save a picture of the whole notebook, or of the cell that begins with *begin*, to $EDAKIT_SCREENSHOTS, if that is set."""
         if os.environ.get("EDAKIT_SCREENSHOTS"):
-            height = self.page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer, .jp-Notebook').scrollHeight")
+            height = self.page.evaluate(
+                "() => Math.max(...[...document.querySelectorAll('.jp-WindowedPanel-outer, .jp-Notebook')].map(each => each.scrollHeight))"
+            )
             self.page.set_viewport_size({"width": VIEWPORT["width"], "height": min(height + 150, 16000)})
             self.page.wait_for_timeout(500)
             if begin is None:
