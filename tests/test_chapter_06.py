@@ -11,6 +11,7 @@ import pytest
 from edakit.classroom.copies import REVEAL, student_copy, tags
 from edakit.classroom.execute import CellFailedError, execute
 from edakit.classroom.files import read_notebook
+from edakit.measuring import Poisson, interval, service_law, simulate_queue
 
 PATH = Path(__file__).parents[1] / "notebooks" / "06_queues_under_load.ipynb"
 
@@ -86,3 +87,14 @@ def test_a_copy_folds_every_text_that_tells_what_was_measured():
     folded = [cell for cell in copied.cells if cell.cell_type == "markdown" and REVEAL in tags(cell)]
     assert len(folded) == sum("**Measured.**" in cell.source for cell in copied.cells)
     assert all(cell.source.startswith("<details>") for cell in folded)
+
+
+@pytest.mark.parametrize(("variability", "ahead"), [(1, "one fast worker"), (4, "two slow workers")])
+def test_which_design_is_ahead_depends_on_the_variability_as_the_chapter_says(variability, ahead):
+    def latencies(takes, workers):
+        law = service_law(takes, variability)
+        return [simulate_queue(Poisson(450, 120), law, workers=workers, seed=seed).after(12).latency.mean() for seed in range(7, 17)]
+
+    gain = interval([slow - fast for fast, slow in zip(latencies(0.002, 1), latencies(0.004, 2), strict=True)])
+
+    assert (gain.low > 0, gain.high < 0) == (ahead == "one fast worker", ahead == "two slow workers")
