@@ -127,11 +127,16 @@ def test_what_makes_no_sense_is_refused(call, said):
         call()
 
 
-def test_a_handler_that_fails_is_named_on_either_clock():
+def test_a_handler_that_fails_is_named_on_either_clock_and_not_tried_again():
+    tries = []
+
     def fails(event, context):
+        tries.append(None)
         raise LookupError("no such report")
 
     with pytest.raises(LookupError, match="no such report"):
         loop_lag(fails)
     with pytest.raises(InvalidValueError, match="no such report"):
         loop_lag(fails, clock="wall")
+
+    assert len(tries) == 2

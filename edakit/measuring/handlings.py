@@ -101,7 +101,7 @@ def compare_at_once(apps: Mapping[str, App]) -> Table:
 def _most(spans: Iterable[Span]) -> int:
     """Return the largest number of *spans* that overlap; one that begins where another ends does not."""
     # False sorts before True: at one instant, ends come first.
-    steps = sorted((time, begins) for begin, end in spans if end > begin for time, begins in ((begin, True), (end, False)))
+    steps = sorted((time, begins) for begin, end in spans for time, begins in ((begin, True), (end, False)))
     now = most = 0
     for _, begins in steps:
         now += 1 if begins else -1
