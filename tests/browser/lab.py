@@ -57,6 +57,7 @@ CELLS = """() => window.opened.content.widgets.map(cell => {
 })"""
 OUTERMOST = """all => all.filter(each => !each.parentElement.closest("[class*='edakit-']"))
   .map(each => [...each.classList].find(name => name.startsWith('edakit-')))"""
+SCROLLED = "[...document.querySelectorAll('.jp-WindowedPanel-outer, .jp-Notebook')]"
 # What a picture consists of: the numbers on a slider's own label are not part of it.
 PICTURE = """element => [
   ...[...element.querySelectorAll('img')].map(each => each.src),
@@ -148,10 +149,10 @@ class Notebook:
     def photograph(self, name, begin=None):
         """Save a picture of the whole notebook, or of the cell that begins with *begin*, to $EDAKIT_SCREENSHOTS, if that is set."""
         if os.environ.get("EDAKIT_SCREENSHOTS"):
-            height = self.page.evaluate(
-                "() => Math.max(...[...document.querySelectorAll('.jp-WindowedPanel-outer, .jp-Notebook')].map(each => each.scrollHeight))"
-            )
+            height = self.page.evaluate(f"() => Math.max(...{SCROLLED}.map(each => each.scrollHeight))")
             self.page.set_viewport_size({"width": VIEWPORT["width"], "height": min(height + 150, 16000)})
+            # After Run All it stands at the last cell, also when there is room for all.
+            self.page.evaluate(f"() => {SCROLLED}.forEach(each => {{ each.scrollTop = 0; }})")
             self.page.wait_for_timeout(500)
             if begin is None:
                 self.screenshot(name)
