@@ -17,7 +17,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install lab teach reset test lint chaos bench notebooks release lock
+.PHONY: help install lab teach reset test lint chaos bench notebooks pictures release lock
 
 help:
 	@echo "make lab         open the course: your own copies of the chapters, in work/ (PORT=8890 and ARGS=--no-browser if you like)"
@@ -28,6 +28,7 @@ help:
 	@echo "make chaos       the checks under faults at their full size, which takes long"
 	@echo "make bench       measure edakit against kombu alone"
 	@echo "make notebooks   run all chapters again and save what changed"
+	@echo "make pictures    take the picture of chapter 00 for the README again"
 	@echo "make release     write the students' copies of all chapters to dist/"
 	@echo "make lock        renew requirements.lock after a change in pyproject.toml"
 
@@ -85,6 +86,9 @@ bench: $(STAMP)
 
 notebooks: $(STAMP)
 	EDAKIT_PROGRESS=0 $(RUN) -m edakit rerun $(ARGS)
+
+pictures: $(STAMP)
+	$(RUN) -m tests.browser.pictures
 
 release: $(STAMP)
 	$(RUN) -m edakit release $(ARGS)
