@@ -70,6 +70,7 @@ class LoadModel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not typ
         self.rate = ipywidgets.IntSlider(rate, 20, 200, 10, description="Requests [1/s]", **_options())
         self.stall = ipywidgets.FloatSlider(stall, min=least, max=most, step=step, description="Stall [s]", readout_format=".1f", **_options())
         self._shown, self._status = ipywidgets.HTML(), ipywidgets.HTML()
+        self._shown.add_class("jp-RenderedHTMLCommon")  # Lab's own look of tables
         self._turning = threading.Lock()
         controls = (self.model, self.rate, self.stall)
         self._show()
