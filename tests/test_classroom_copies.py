@@ -58,7 +58,7 @@ def test_a_solution_becomes_a_stub_that_runs_with_its_indentation():
 def test_two_solutions_in_a_cell_become_two_stubs():
     cell = answer("1", "### BEGIN SOLUTION\na = 1\n### END SOLUTION\nb = 2\n### BEGIN SOLUTION\nc = 3\n### END SOLUTION")
 
-    assert sources(student_copy(notebook(cell))) == ["# YOUR CODE HERE\n...\nb = 2\n# YOUR CODE HERE\n..."]
+    assert sources(student_copy(notebook(cell))) == ["# YOUR CODE HERE\nb = 2\n# YOUR CODE HERE"]
 
 
 def test_hidden_tests_are_removed():

@@ -68,7 +68,7 @@ def test_what_is_no_number_is_said_in_the_field_and_not_kept(file, typed):
     buttons["Keep my guess"].click()
 
     assert "Not kept: " in status.value
-    assert "a number in ms such as 40" in status.value
+    assert "a number in ms, zero or more, such as 40" in status.value
     assert not file.exists()
 
 
@@ -131,9 +131,10 @@ def test_what_stands_in_the_label_is_text_and_no_html(file):
         (lambda: predict("x", choices=["one"]), "2 to 8 different texts"),
         (lambda: predict("x", choices=["a", "a"]), "2 to 8 different texts"),
         (lambda: predict("x", "c", choices=["a", "b"]), r"x is 'c'; give one of \['a', 'b'\]"),
-        (lambda: predict("x", float("nan")), "x is nan; give a number such as 40"),
-        (lambda: predict("x", "40"), "x is '40'; give a number such as 40"),
-        (lambda: predict("x", True), "x is True; give a number such as 40"),
+        (lambda: predict("x", float("nan")), "x is nan; give a number, zero or more, such as 40"),
+        (lambda: predict("x", -1), "x is -1; give a number, zero or more, such as 40"),
+        (lambda: predict("x", "40"), "x is '40'; give a number, zero or more, such as 40"),
+        (lambda: predict("x", True), "x is True; give a number, zero or more, such as 40"),
     ],
 )
 def test_a_prediction_that_makes_no_sense_is_refused(file, call, complaint):

@@ -251,7 +251,13 @@ def test_the_title_of_several_runs_names_the_fastest_and_the_slowest(ax):
     assert ax.get_title(loc="left") == "99 % were handled within 2 ms (closed) to 500 ms (open)"
 
 
-@pytest.mark.parametrize("guess", [0, -1, float("nan"), float("inf")])
+def test_a_guess_of_nothing_stands_at_the_end_of_the_axis(ax):
+    plot_latency_cdf(ax, run_of(1, 2), guess=0)
+
+    assert found(ax, "your guess").get_xdata() == [ax.get_xlim()[0]]
+
+
+@pytest.mark.parametrize("guess", [-1, float("nan"), float("inf")])
 def test_a_guess_that_is_no_time_is_refused(guess, ax):
     with pytest.raises(InvalidValueError, match="guess"):
         plot_latency_cdf(ax, run_of(1), guess=guess)

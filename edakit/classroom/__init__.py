@@ -13,9 +13,9 @@ How a chapter's cells are marked. Tags are what JupyterLab's property inspector 
     An exercise is three cells:
     1. Markdown: `### Exercise 06.1: …`, the task in words, which calls the check will make.
     2. Code, metadata `"nbgrader": {"cell_type": "code", "grade": false, "grade_id": "answer_06_1", "locked": false, "schema_version": 3,
-       "solution": true, "task": false}`: the answer between `### BEGIN SOLUTION` and `### END SOLUTION`. In a copy `# YOUR CODE HERE` and `...`
-       stand there instead, with the indentation of the first mark. What the check needs must have a name in the copy too: leave the line `def …` outside,
-       or write `kinds = ...` before the marks.
+       "solution": true, "task": false}`: the answer between `### BEGIN SOLUTION` and `### END SOLUTION`. In a copy `# YOUR CODE HERE`, and in a function `...`
+       after it, stand there instead, with the indentation of the first mark. What the check needs must have a name in the copy too: leave the line
+       `def …` outside, or write `kinds = ...` before the marks.
     3. Code, metadata `"nbgrader": {"cell_type": "code", "grade": true, "grade_id": "check_06_1", "locked": true, "points": 2, "schema_version": 3,
        "solution": false, "task": false}`: `check_06_1(wait)` and nothing else, its verdict being the cell's result. The points are those of the check.
        What only the teacher's copy is to try stands between `### BEGIN HIDDEN TESTS` and `### END HIDDEN TESTS`.

@@ -146,7 +146,8 @@ def _without_marked(lines: list[str]) -> Iterator[str]:
             inside = begin[1]
             if inside == "SOLUTION":
                 indent = line[: len(line) - len(line.lstrip())]
-                yield from (indent + stub for stub in STUB)
+                # Outside of a function nothing has to stand there, and a cell that ends with `...` would show "Ellipsis".
+                yield from (indent + stub for stub in (STUB if indent else STUB[:1]))
         elif end and end[1] == inside:
             inside = ""
         elif begin or end:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from html import escape
@@ -86,7 +85,7 @@ class Prediction:
         """Keep *guess*; None skips.
 
         Raises:
-            InvalidValueError: it is no finite number, or none of the choices.
+            InvalidValueError: it is no number of zero or more, or none of the choices.
         """
         guess = self._checked(guess)
         keep_guess(self._file, self.name, guess)
@@ -99,8 +98,8 @@ class Prediction:
             if guess not in self.choices:
                 raise InvalidValueError(self.name, guess, f"one of {list(self.choices)}")
             return str(guess)
-        if isinstance(guess, bool) or not isinstance(guess, int | float) or not math.isfinite(guess) or abs(guess) > LARGEST:
-            raise InvalidValueError(self.name, guess, f"a number{self.unit and f' in {self.unit}'} such as 40")
+        if isinstance(guess, bool) or not isinstance(guess, int | float) or not 0 <= guess <= LARGEST:
+            raise InvalidValueError(self.name, guess, f"a number{self.unit and f' in {self.unit}'}, zero or more, such as 40")
         return float(guess)
 
     def _buttons(self) -> list[Any]:

@@ -14,7 +14,7 @@ DELAY = 2.0
 
 
 class Progress:
-    """A bar that appears when something takes longer than two seconds. Off under EDAKIT_PROGRESS=0.
+    """A bar that appears when something takes longer than two seconds. Off under EDAKIT_PROGRESS=0, and in threads: what they show has no place.
 
     Args:
         total: How much there is to do.
@@ -25,7 +25,7 @@ class Progress:
     def __init__(self, total: float, label: str, unit: str) -> None:
         self.total = total
         self._bar: Any = None
-        if os.environ.get("EDAKIT_PROGRESS") != "0":
+        if os.environ.get("EDAKIT_PROGRESS") != "0" and threading.current_thread() is threading.main_thread():
             layout = "{desc}: {percentage:3.0f} % |{bar}| {n:.4g} of {total:.4g} {unit} [{elapsed}, {remaining} left]"
             self._bar = _bar_class()(total=total, desc=label, unit=unit, delay=DELAY, leave=False, bar_format=layout)
 

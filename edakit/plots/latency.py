@@ -65,7 +65,7 @@ def plot_latency_cdf(
         grid = np.geomspace(left, right, 300)
         ax.plot(grid, 100 * theory.share(grid / 1e3), label=f"theory: {theory.label}", **THEORY)
     if guess is not None:
-        mark_guess(ax, guess, _percent(guess_at))
+        mark_guess(ax, max(guess, left), _percent(guess_at))
     _dress_shares(ax, left, right)
     dress(ax, title=title or _shares_title(named), x="Latency [ms], logarithmic", y="Share handled within it [%]")
     legend(ax, loc="upper left")
@@ -77,7 +77,8 @@ def _ends(runs: Iterable[Deliveries], theory: Law | None, guess: float | None) -
     known = [end for run in runs for end in (run.percentile(1), run.percentile(50) / 100, float(run.latency.max()))]
     if theory is not None:
         known += [theory.percentile(5), theory.percentile(99)]
-    seen = [1e3 * end for end in known if end > 0] + ([] if guess is None else [checked_guess(guess)])
+    guessed = 0.0 if guess is None else checked_guess(guess)
+    seen = [end for end in (*(1e3 * end for end in known), guessed) if end > 0]
     seen = seen or [SMALLEST, 1.0]
     return min(seen) / 1.5, max(seen) * 1.5
 

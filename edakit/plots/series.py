@@ -58,10 +58,10 @@ def checked_guess(guess: float) -> float:
     """Return *guess* [ms].
 
     Raises:
-        InvalidValueError: it is no number of milliseconds above 0.
+        InvalidValueError: it is no number of milliseconds, zero or more.
     """
-    if not 0 < guess < math.inf:
-        raise InvalidValueError("guess", guess, "a number of milliseconds above 0, or None for no guess")
+    if not 0 <= guess < math.inf:
+        raise InvalidValueError("guess", guess, "a number of milliseconds, zero or more, or None for no guess")
     return guess
 
 
