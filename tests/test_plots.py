@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import time
 import warnings
 
 import matplotlib as mpl
@@ -681,19 +680,25 @@ def long_run():
 
 @pytest.mark.parametrize(
     "plot",
-    [plot_latency_cdf, plot_latency_over_time, plot_throughput_over_time, plot_backlog_over_time, plot_timeline, plot_event_map],
+    [plot_latency_cdf, plot_latency_over_time, plot_throughput_over_time, plot_backlog_over_time, plot_event_map],
     ids=lambda plot: plot.__name__,
 )
-def test_a_hundred_thousand_deliveries_are_drawn_in_less_than_two_seconds(plot, long_run):
-    def seconds():
-        axes = Figure(figsize=(8, 4.2)).subplots()
-        before = time.process_time()
-        plot(axes, long_run)
-        FigureCanvasAgg(axes.figure).draw()
-        return time.process_time() - before
+def test_a_picture_of_a_hundred_thousand_deliveries_holds_far_fewer_points(plot, long_run):
+    axes = Figure(figsize=(8, 4.2)).subplots()
 
-    # The best of a few: other programs on the machine cost time too.
-    assert any(seconds() < 2.0 for _ in range(3))
+    plot(axes, long_run)
+
+    lines = sum(len(line.get_xdata()) for line in axes.lines)
+    collected = sum(sum(len(path.vertices) for path in collection.get_paths()) for collection in axes.collections)
+    assert 0 < lines + collected + len(axes.patches) + len(axes.texts) < 40_000
+
+
+def test_a_timeline_of_a_hundred_thousand_deliveries_is_a_handful_of_lines(long_run):
+    axes = Figure(figsize=(8, 4.2)).subplots()
+
+    plot_timeline(axes, long_run)
+
+    assert len(axes.lines) + len(axes.collections) < 20
 
 
 def test_of_a_long_run_the_longest_latency_and_the_largest_backlog_are_in_the_picture(long_run):
