@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.real_brokers import real_broker
+
 # The same examples in every run, however busy the machine is.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("suite")
@@ -22,3 +24,17 @@ def online_retail():
             pytest.fail("EDAKIT_REQUIRE names online-retail: set EDAKIT_ONLINE_RETAIL to the file")
         pytest.skip("Online Retail is not here: set EDAKIT_ONLINE_RETAIL to the file (data/README.md says where it comes from)")
     return path
+
+
+@pytest.fixture(scope="session")
+def rabbitmq():
+    """The URL of a RabbitMQ that is this test run's own, or the one that $EDAKIT_RABBITMQ names."""
+    with real_broker("rabbitmq") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    """The URL of a Kafka that is this test run's own, or the one that $EDAKIT_KAFKA names."""
+    with real_broker("kafka") as url:
+        yield url
