@@ -69,7 +69,7 @@ def class_path(environ: Mapping[str, str], usual: Iterable[str]) -> list[Path]:
 def _jars(entries: Iterable[str]) -> Iterator[Path]:
     for entry in filter(None, entries):
         path = Path(entry.removesuffix("*"))
-        yield from sorted(path.glob("*.jar")) if path.is_dir() else [path]
+        yield from [path] if path.suffix == ".jar" else sorted(path.glob("*.jar"))
 
 
 def find_java(environ: Mapping[str, str], usual: Iterable[str] = USUAL_JAVA) -> str | None:
@@ -98,7 +98,7 @@ class Kafka(Node):
         Raises:
             BrokerNotFoundError: neither $EDAKIT_KAFKA_CLASSPATH nor $KAFKA_HOME nor the usual places hold one, or there is no Java.
         """
-        jar = next((jar for jar in cls._jars() if jar.match(BROKER)), None)
+        jar = next((jar for jar in cls._class_path() if jar.match(BROKER)), None)
         if jar is None:
             raise BrokerNotFoundError(cls.name)
         if find_java(os.environ) is None:
@@ -129,7 +129,7 @@ class Kafka(Node):
         }
         (self.folder / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
         self._format()
-        jars = self._jars()
+        jars = self._class_path()
         more = os.environ.get("EDAKIT_KAFKA_JVM", "").split()
         return [
             self._java(),
@@ -153,10 +153,10 @@ class Kafka(Node):
         if written.exists():
             for old in state_folder().glob("classes-*.jsa"):  # of another Java or another Kafka, 50 MB each
                 old.unlink(missing_ok=True)
-            written.replace(self._archive(self._jars()))
+            written.replace(self._archive(self._class_path()))
 
     @classmethod
-    def _jars(cls) -> list[Path]:
+    def _class_path(cls) -> list[Path]:
         return class_path(os.environ, cls.usual)
 
     def _java(self) -> str:

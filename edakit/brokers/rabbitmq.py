@@ -39,7 +39,7 @@ def find_scripts(path: str, usual: Iterable[str]) -> Path | None:
         usual: Where packages put them; * stands for the version, of which the last one is taken.
     """
     on_path = [(Path(folder) / f"rabbitmq-server{SUFFIX}").resolve().parent for folder in path.split(os.pathsep) if folder]
-    return next((folder for folder in [*on_path, *_expand(usual)] if (folder / f"rabbitmq-env{SUFFIX}").is_file()), None)
+    return next((folder for folder in [*on_path, *_expand(usual)] if os.access(folder / f"rabbitmq-env{SUFFIX}", os.R_OK)), None)
 
 
 def _expand(patterns: Iterable[str]) -> Iterator[Path]:
@@ -161,5 +161,5 @@ class RabbitMQ(Node):
 
 def _home(folder: Path) -> Mapping[str, str]:
     if os.name == "nt":
-        return {"HOMEDRIVE": folder.drive, "HOMEPATH": str(folder.relative_to(folder.drive)), "USERPROFILE": str(folder)}
+        return {"HOMEDRIVE": folder.drive, "HOMEPATH": str(folder)[len(folder.drive) :], "USERPROFILE": str(folder)}
     return {"HOME": str(folder)}
