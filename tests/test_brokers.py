@@ -346,10 +346,14 @@ def test_a_killed_server_is_noticed_and_what_it_left_is_ended(fake):
 def test_another_program_with_the_old_process_number_is_not_taken_for_the_server(fake):
     node = up("fake")
     down("fake")
-    node._write(os.getpid())  # as after a restart of the machine
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        node._write(other.pid)  # as after a restart of the machine
 
-    assert not Fake(shared_folder("fake")).alive
-    assert state_of("fake").startswith(f"has gone: process {os.getpid()}")
+        assert not Fake(shared_folder("fake")).alive
+        assert state_of("fake").startswith(f"has gone: process {other.pid}")
+        assert not down("fake")
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_state_file_that_cannot_be_read_does_not_hide_the_server(fake):
@@ -419,8 +423,9 @@ def test_what_a_killed_program_has_started_is_ended_by_the_next_one(fake):
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         folder = Path(owner.stdout.readline().strip())
         status()
-        assert len(marked(str(folder))) == 2  # its owner lives
+        while_owned = len(marked(str(folder)))
         owner.kill()
+    assert while_owned == 2
 
     status()
 
