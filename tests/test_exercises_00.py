@@ -43,8 +43,9 @@ def no_handler(parcels):
     [
         (gifts(prepare=by_hand), "gifts ran once although nothing was published: your cell called the function. Let the loop call it."),
         (gifts(condition=lambda quantity: quantity > 3), "“3 or more” includes 3"),
-        (gifts(condition=lambda quantity: True), "every order is collected"),
-        (gifts(listen=AddItem), "it handles add.item"),
+        (gifts(condition=lambda quantity: True), "every event is collected"),
+        (gifts(listen=AddItem), "It handles add.item, and that was not published. Look at the line over your function"),
+        (gifts(condition=lambda quantity: quantity > 100), "Your handler ran, and appended nothing to parcels."),
         (gifts(collect=lambda event: event.quantity), "something else than the cart's id"),
         (lambda parcels: 3, "the last line is missing"),
     ],
@@ -94,6 +95,7 @@ def test_00_2_the_late_one_gets_the_rest_and_the_paused_one_all():
         (lambda k, n: (n - k, n - k), "Both cannot be late"),
         (lambda k, n: (n, n - k), "They are exchanged"),
         (lambda k, n: (k, n), "these are the ones that it did not get"),
+        (lambda k, n: (n - k + 1, n), "click k + 1 is the first that it gets"),
         (lambda k, n: (0, n), "Seen: (0, 5) from counts(2, 5). Expected: (3, 5), as in a run."),
         (lambda k, n: n, "two numbers, late and mail"),
     ],
@@ -114,6 +116,10 @@ class ShipOrder(Command):
     """Please ship an order."""
 
     order_id: str
+
+
+class ShipAnything(Command):
+    """A command that does not say which order."""
 
 
 class OrderShouldBeShipped(Event):
@@ -140,6 +146,7 @@ def test_00_3_six_kinds_and_a_command_pass():
     [
         (KINDS, OrderShouldBeShipped, "With two listeners this parcel ships twice. A request to one component is a command."),
         (KINDS, OrderShipped, "The name of an event tells what happened, that of a command what to do."),
+        (KINDS, ShipAnything, "Seen: ShipAnything with the fields: none. Expected: order_id."),
         (KINDS, "ShipOrder", "a class that you have written"),
         (KINDS | {MESSAGES[0]: ("event", "any")}, ShipOrder, "This asks for something to be done"),
         (KINDS | {MESSAGES[1]: ("command", "one")}, ShipOrder, "This has happened already"),

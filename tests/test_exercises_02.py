@@ -125,8 +125,9 @@ def test_02_2_a_pause_after_each_price_passes_and_so_does_asyncios_own():
         (plain, "Held for 2,000 ms."),
         (awaits_nothing_that_waits, "Held for 2,000 ms. async gives the loop nothing back until an await really waits."),
         (slices(200), "A slice of 200 prices of 0.5 ms is too long."),
-        (slices(100, keep=lambda prices: prices[:-1]), "9,999 prices written"),
+        (slices(100, keep=lambda prices: prices[:-1]), "9,999 of 10,000 prices written"),
         (slices(100, keep=lambda prices: [*prices, prices[-1]]), "each once"),
+        (slices(50, keep=lambda prices: prices[: len(prices) // 50 * 50]), "Seen: 0 of 1 prices written. Expected"),
     ],
 )
 def test_02_2_a_wrong_answer_is_told_why(answer, said):
@@ -164,6 +165,15 @@ def around_the_loop(event, handlers, report):
         report(handler, error)
 
 
+def ends_at_the_first(event, handlers, report):
+    for handler in handlers:
+        try:
+            handler(event)
+        except Exception as error:
+            report(handler, error)
+            return
+
+
 def catches_nothing(event, handlers, report):
     for handler in handlers:
         handler(event)
@@ -194,6 +204,7 @@ def test_02_3_a_dispatch_that_goes_on_and_reports_passes():
     [
         (passes_over, "Two errors happened, your report names none."),
         (around_the_loop, "the try stands around the whole for"),
+        (ends_at_the_first, "a break or return follows the report"),
         (catches_nothing, "An exception that nobody catches ends the for"),
         (reports_a_text, "report(handler, error) for each that failed"),
         (catches_stop, "catches the Stop button of the notebook as well"),

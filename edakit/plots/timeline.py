@@ -19,7 +19,7 @@ from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.rows import ENDS
 from edakit.measuring.run import Run
 from edakit.plots.series import counted, listed, times, took
-from edakit.plots.style import FONT, INK, colour, dress
+from edakit.plots.style import FONT, GUESS, INK, colour, dress, mark_guess
 from edakit.table import Table
 from edakit.trace import Trace
 
@@ -76,6 +76,7 @@ def plot_timeline(
     start: float = 0.0,
     end: float = math.inf,
     title: str = "",
+    guess: tuple[str, int, float | None] | None = None,
 ) -> Table:
     """Draw each delivery as a line in its component's lane: thin while the event waits, thick while a worker is busy with it.
 
@@ -88,6 +89,8 @@ def plot_timeline(
         components: Whose lanes, from top to bottom; by default all that got something, in the order of their first delivery.
         start, end: Which publications are drawn: from *start* on, and before *end* [s].
         title: What is seen; computed unless given.
+        guess: A component, which of its deliveries that are drawn, from 0, and how long after its publication it was predicted to be handled [s];
+            None for how long draws nothing.
 
     Returns:
         A line a delivery if there are at most 12 of them: published, done, the time between [s]. Otherwise a line a component.
@@ -95,7 +98,8 @@ def plot_timeline(
     Raises:
         NothingMeasuredError: no delivery came to an end, or none of those asked for.
         UnknownComponentError: one of *components* got no event.
-        InvalidValueError: *source* is none of these, *components* is empty, or *end* is not after *start*.
+        InvalidValueError: *source* is none of these, *components* is empty, *end* is not after *start*, or *guess* is about
+                a delivery that is not drawn, or is no number of zero or more.
     """
     if not start < end:
         raise InvalidValueError("end", end, f"a time after start={start:g} [s]")
@@ -107,7 +111,8 @@ def plot_timeline(
         raise NothingMeasuredError(f"a timeline from {start:g} s to {end:g} s")
     for number, stays in enumerate(lanes.values()):
         _draw_lane(ax, stays, number, marked=len(everything) <= MARKED)
-    _dress(ax, lanes, marked=len(everything) <= MARKED)
+    guessed = guess is not None and _mark(ax, lanes, *guess)
+    _dress(ax, lanes, marked=len(everything) <= MARKED, guessed=guessed)
     dress(ax, title=title or _title(lanes), x="Time since the first publication [s]", y="Component")
     ax.grid(visible=False, axis="y")
     if len(everything) <= ROWS:
@@ -176,12 +181,29 @@ def _stack(stays: list[_Stay]) -> int:
     return rows
 
 
-def _draw_lane(ax: Axes, stays: list[_Stay], number: int, *, marked: bool) -> None:
-    """Draw one lane, a unit high and centred at *number*."""
+def _heights(stays: list[_Stay], number: int) -> list[float]:
     rows = _stack(stays)
     # Lanes of few rows keep them close together: no wider than a third of the lane.
     gap = min(0.8 / max(rows, 1), 0.3)
-    heights = [number + (stay.row - (rows - 1) / 2) * gap for stay in stays]
+    return [number + (stay.row - (rows - 1) / 2) * gap for stay in stays]
+
+
+def _mark(ax: Axes, lanes: dict[str, list[_Stay]], component: str, which: int, seconds: float | None) -> bool:
+    """Put what a person predicted on the line that it is about; tell whether anything was predicted."""
+    stays = lanes.get(component, [])
+    if not 0 <= which < len(stays):
+        raise InvalidValueError("guess", (component, which, seconds), "a delivery that is drawn: its component, and which of them, from 0")
+    if seconds is None:
+        return False
+    if not 0 <= seconds < math.inf:
+        raise InvalidValueError("guess", seconds, "a number of seconds, zero or more")
+    mark_guess(ax, stays[which].published + seconds, _heights(stays, list(lanes).index(component))[which])
+    return True
+
+
+def _draw_lane(ax: Axes, stays: list[_Stay], number: int, *, marked: bool) -> None:
+    """Draw one lane, a unit high and centred at *number*."""
+    heights = _heights(stays, number)
     waits = [(stay.published, stay.end, y) for stay, y in zip(stays, heights, strict=True)]
     work = [(begin, end, y) for stay, y in zip(stays, heights, strict=True) for begin, end in stay.served]
     for gid, lines, look in (("waiting", waits, _waiting()), ("service", work, _service())):
@@ -215,7 +237,7 @@ def _marks() -> dict[str, dict[str, Any]]:
     }
 
 
-def _dress(ax: Axes, lanes: dict[str, list[_Stay]], *, marked: bool) -> None:
+def _dress(ax: Axes, lanes: dict[str, list[_Stay]], *, marked: bool, guessed: bool) -> None:
     ax.set_yticks(range(len(lanes)), list(lanes))
     # Above the first lane there is room for the legend, where no line is.
     ax.set_ylim(len(lanes) - 0.5, -0.5 - 0.15 * len(lanes))
@@ -229,6 +251,7 @@ def _dress(ax: Axes, lanes: dict[str, list[_Stay]], *, marked: bool) -> None:
         ("a worker is busy", {"color": colour(1), "linewidth": 5.0}),
     ]
     signs += [(name, look) for name, look in _marks().items() if marked and (failed or name != "not handled")]
+    signs += [("your guess", GUESS)] if guessed else []
     handles = [Line2D([], [], label=name, **look) for name, look in signs]
     ax.legend(handles=handles, fontsize=FONT, frameon=False, ncols=len(handles), loc="upper right", borderaxespad=0.0, columnspacing=1.2, handlelength=1.6)
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from edakit.classroom.exercises import NothingHereError, NotYetError, answered, exercise, virtual
 from edakit.component import Component
-from edakit.events import Command, Context, Event
+from edakit.events import Command, Context, Event, type_name
 from edakit.shop.events import CartItemAdded
 
 __all__ = ["MESSAGES", "check_00_1", "check_00_2", "check_00_3"]
@@ -85,16 +85,18 @@ def _compare_parcels(parcels: list[str], orders: Sequence[tuple[str, int]], gift
     wanted = [cart_id for cart_id, quantity in orders if quantity >= LARGE]
     if parcels == wanted:
         return
-    because = "This happens when the condition is another one."
-    if not parcels:
-        because = f"This happens when the component listens to something else: it handles {', '.join(gifts.handlers)}."
+    because, look = "This happens when the condition is another one.", "the body of your handler"
+    if type_name(CartItemAdded) not in gifts.handlers:
+        because, look = f"It handles {', '.join(gifts.handlers)}, and that was not published.", "the line over your function: @gifts.on(CartItemAdded)"
+    elif not parcels:
+        because = "Your handler ran, and appended nothing to parcels."
     elif parcels == [cart_id for cart_id, quantity in orders if quantity > LARGE]:
         because = "“3 or more” includes 3: this happens with > in place of >=."
     elif len(parcels) == len(orders):
-        because = "This happens when every order is collected, whatever its quantity."
+        because = "This happens when every event is collected, whatever its quantity."
     elif len(parcels) == len(wanted):
         because = "This happens when something else than the cart's id is appended."
-    raise NotYetError(f"parcels {parcels} from orders {list(orders)}", f"{wanted}", because, "the body of your handler")
+    raise NotYetError(f"parcels {parcels} from the additions {list(orders)}, each a cart and its pieces", f"{wanted}", because, look)
 
 
 class _Clicked(Event):
@@ -160,6 +162,8 @@ def _why_counts(said: tuple[Any, ...], k: int, n: int) -> str:
         return "They are exchanged: the first number is that of the late one, the second that of the mail."
     if said[0] == k:
         return "k clicks came before it subscribed: these are the ones that it did not get."
+    if said[1] == n and said[0] in (n - k - 1, n - k + 1):
+        return "One too many or too few: it subscribes after click k, so click k + 1 is the first that it gets."
     return "This happens when a queue is thought to keep events for those who come later, or to stop while its component is paused."
 
 
@@ -199,6 +203,11 @@ def _why_kind(said: tuple[str, str], answer: tuple[str, str]) -> str:
 def _is_named_as_command(renamed: type) -> None:
     if not isinstance(renamed, type) or not issubclass(renamed, Event | Command):
         raise NotYetError(f"renamed is {renamed!r}", "a class that you have written", "This happens when a text or an object is given.", "class …(Command)")
+    if "order_id" not in renamed.__struct_fields__:
+        fields = ", ".join(renamed.__struct_fields__) or "none"
+        raise NotYetError(
+            f"{renamed.__name__} with the fields: {fields}", "order_id", "Whoever ships needs to know which order.", "order_id: str in your class"
+        )
     if not issubclass(renamed, Command):
         raise NotYetError(
             f"two listeners for one {renamed.__name__}, and {_ship(renamed)} parcels",
@@ -211,7 +220,7 @@ def _is_named_as_command(renamed: type) -> None:
             f"a command that is called {renamed.__name__}",
             "an imperative",
             "The name of an event tells what happened, that of a command what to do.",
-            "AddItem and CheckOut, and how they are named",
+            "AddItem, and how it is named",
         )
 
 

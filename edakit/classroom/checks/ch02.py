@@ -188,6 +188,8 @@ def check_02_2(import_prices: Callable[..., Any]) -> str:
     for count, cost in IMPORTS:
         thread, prices = _Thread(cost), list(range(100, 100 + count))
         thread.run(import_prices, prices)
+        if not thread.written and (count, cost) == IMPORTS[0]:
+            raise NothingHereError("import_prices(prices, write, pause) writes no price yet")
         _compare_prices(thread.written, prices)
         longest = max(longest, round(max(thread.held), 3))
         waited = max(waited, (thread.click or CLICK) - CLICK)
@@ -201,17 +203,15 @@ def check_02_2(import_prices: Callable[..., Any]) -> str:
                 because,
                 "how often your import awaits pause(), and after how many prices",
             )
-    return f"Tried: 10,000 prices of 0.2 ms, and others. The loop was held for {longest:.0f} ms at most, and the click waited {waited:.0f} ms at most."
+    return f"Tried: 10,000 prices of 0.2 ms, and others. The loop was held for {longest:.3g} ms at most, and the click waited {waited:.3g} ms at most."
 
 
 def _compare_prices(written: list[int], prices: list[int]) -> None:
-    if not written:
-        raise NothingHereError("import_prices(prices, write, pause) writes no price yet")
     if written != prices:
         because = "This happens when the last slice is left out, or a slice begins where the one before has not ended."
         raise NotYetError(
-            f"{len(written):,} prices written, {written[:3]} first",
-            f"{len(prices):,} in their order, each once",
+            f"{len(written):,} of {len(prices):,} prices written{f', {written[:3]} first' if written else ''}",
+            "all in their order, each once",
             because,
             "the begin and the end of your slices",
         )
@@ -258,13 +258,16 @@ def _runs_all_and_reports(dispatch: Callable[..., Any], failing: set[int]) -> No
     except _FailedError as error:
         because = "An exception that nobody catches ends the for, and with it the turns of the others."
         raise NotYetError(
-            f"the error of handler {error} came out of dispatch, and {len(ran)} of 4 handlers ran", "4 of 4", because, "the place of your try"
+            f"the error of handler {error} came out of dispatch, and {len(ran)} of 4 handlers ran",
+            "4 of 4",
+            because,
+            "the place of your try, and at the word after your except",
         ) from None
     if not ran:
         raise NothingHereError("dispatch(event, handlers, report) calls no handler yet")
     if ran != list(range(4)):
-        because = "This happens when the try stands around the whole for: the first error ends it."
-        raise NotYetError(f"handlers {ran} ran", "[0, 1, 2, 3]", because, "the place of your try")
+        because = "This happens when the try stands around the whole for, or a break or return follows the report: the first error ends it."
+        raise NotYetError(f"handlers {ran} ran", "[0, 1, 2, 3]", because, "the place of your try, and at what ends your for")
     _compare_report(reported, [handlers[number] for number in sorted(failing)])
 
 
