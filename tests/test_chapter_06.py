@@ -28,7 +28,7 @@ def printed(cell):
     return "".join(output.get("text", "") for output in cell.outputs)
 
 
-MEASURED = 'measured("wait_at_90", 1e3 * sweep.wait(0.9), "ms")'
+MEASURED = 'measured("wait_at_90", round(1e3 * sweep.wait(0.9)), "ms")'
 
 
 @pytest.fixture

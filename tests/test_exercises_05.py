@@ -114,6 +114,12 @@ def of_events(trials):
     return trials.mean() - half, trials.mean() + half
 
 
+def one_standard_error(trials):
+    means = trials.mean(axis=1)
+    half = means.std() / math.sqrt(len(means))
+    return means.mean() - half, means.mean() + half
+
+
 def test_05_3_an_interval_of_ten_means_passes():
     verdict = check_05_3(interval)
 
@@ -125,6 +131,7 @@ def test_05_3_an_interval_of_ten_means_passes():
     ("answer", "said"),
     [
         (of_events, ": neighbours in a queue wait together. The sample is the run."),
+        (one_standard_error, "the interval is too narrow for ten values"),
         (lambda trials: (0.0, 1000.0), "Covers 100 %: an interval that is never wrong"),
         (lambda trials: (1, 2, 3), "two numbers, low and high"),
     ],
@@ -134,6 +141,10 @@ def test_05_3_a_wrong_answer_is_told_why(answer, said):
 
     assert verdict.kind == "not yet"
     assert said in repr(verdict)
+
+
+def test_05_3_who_takes_the_run_as_the_sample_is_not_told_to_do_so():
+    assert "The sample is the run" not in repr(check_05_3(one_standard_error))
 
 
 def test_05_3_events_taken_as_independent_cover_far_too_little():

@@ -380,6 +380,20 @@ def test_points_that_make_no_line_are_refused(points, ax):
         plot_backlog_over_time(ax, run_of(1, 2), points=points)
 
 
+def test_a_guessed_backlog_is_a_cross_at_its_time(ax):
+    plot_backlog_over_time(ax, run_of(1, 2), guess=40, guess_at=0.5)
+
+    cross = found(ax, "your guess")
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (0.5, 40)
+    assert ax.get_ylim()[1] > 40
+
+
+@pytest.mark.parametrize("guess", [-1, float("nan"), float("inf")])
+def test_a_guessed_backlog_that_is_no_number_is_refused(guess, ax):
+    with pytest.raises(InvalidValueError, match="guess"):
+        plot_backlog_over_time(ax, run_of(1, 2), guess=guess)
+
+
 # Wait against utilisation
 
 
@@ -397,6 +411,21 @@ def test_mean_waits_stand_over_their_band_and_over_the_theory(ax):
     # The standard error of two values is half their difference.
     assert list(table.rows) == [(0.5, 4.0, 1.0, 4.0), (0.9, 36.0, 6.0, 36.0)]
     assert table.says == "one worker: from 50 % to 90 % utilisation the mean wait goes from 4 to 36 ms, 9 times as long."
+
+
+def test_between_two_levels_the_band_bends_with_the_theory(ax):
+    plot_wait_by_utilisation(ax, SWEEP, theory=mm1(service_rate=250))
+
+    # At 0.5 the theory lies in the middle of 3 to 5 ms, at 0.9 in that of 30 to 42 ms; so it does at 0.8, where it says 16 ms.
+    path = ax.collections[0].get_paths()[0]
+    assert path.contains_point((0.8, 16))
+    assert not path.contains_point((0.8, 21))
+
+
+def test_without_a_theory_the_band_goes_straight_from_level_to_level(ax):
+    plot_wait_by_utilisation(ax, SWEEP)
+
+    assert ax.collections[0].get_paths()[0].contains_point((0.8, 28))
 
 
 def test_the_guess_is_a_cross_that_is_seen_also_where_it_is_far_too_high(ax):

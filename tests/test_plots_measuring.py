@@ -86,7 +86,7 @@ def test_the_mean_lies_above_all_that_are_quicker(ax):
     table = plot_percentiles(ax, [0.001] * 98 + [0.5, 1.0])
 
     assert table.rows[-1] == ("mean", 98, 15.98, 2)
-    assert table.says.endswith("the mean, 15.98 ms, lies above 98 of them.")
+    assert table.says.endswith("the mean, 16 ms, lies above 98 of them.")
 
 
 def test_dots_are_drawn_in_order(ax):

@@ -30,7 +30,7 @@ def test_it_begins_with_the_tester_of_the_chapter():
     widget = LoadModel(shop, press, "cart")
 
     assert (widget.model.value, widget.rate.value, widget.stall.value) == (LOAD_MODELS[0], 100, 1.0)
-    assert repr(widget) == "LoadModel: waits for each answer: 1 of 5,901 answers took more than 100 ms, p99 is 2.037 ms."
+    assert repr(widget) == "LoadModel: waits for each answer: 1 of 5,901 answers took more than 100 ms, p99 is 2.04 ms."
 
 
 @pytest.mark.parametrize(("control", "value"), [("model", LOAD_MODELS[1]), ("model", LOAD_MODELS[2]), ("rate", 30), ("stall", 2.5), ("stall", 0.0)])

@@ -17,7 +17,7 @@ from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import Deliveries
 from edakit.measuring.statistics import Array
 from edakit.plots.series import counted, handled_runs, named_runs, nice, rounded, times
-from edakit.plots.style import dress, legend, line
+from edakit.plots.style import dress, legend, line, mark_guess
 from edakit.table import Table
 
 __all__ = ["plot_backlog_over_time", "plot_throughput_over_time"]
@@ -80,7 +80,15 @@ def _edges(run: Deliveries, width: float) -> Array:
     return edges
 
 
-def plot_backlog_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries, *, points: int | Sequence[float] | None = None, title: str = "") -> Table:
+def plot_backlog_over_time(
+    ax: Axes,
+    runs: Mapping[str, Deliveries] | Deliveries,
+    *,
+    points: int | Sequence[float] | None = None,
+    guess: float | None = None,
+    guess_at: float = 0.0,
+    title: str = "",
+) -> Table:
     """Draw how many deliveries were due and not yet over, one line a run: waiting, being handled, or not even published yet.
 
     It is counted, delivery by delivery. The warm-up is included: a backlog has a past.
@@ -89,6 +97,8 @@ def plot_backlog_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries
         ax: Where it is drawn.
         runs: By name, or one; of a run all queues together, of `run.component("stock")` one.
         points: Every change unless given (of a long run the largest of each thousandth); how often to look, evenly over the run; or when [s].
+        guess: How large a person expected it to be at *guess_at* [deliveries]; a cross.
+        guess_at: Of which time the guess speaks [s].
         title: What is seen; computed unless given.
 
     Returns:
@@ -96,7 +106,7 @@ def plot_backlog_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries
 
     Raises:
         NothingMeasuredError: nothing was due in one of the runs.
-        InvalidValueError: there is no run, or *points* are fewer than 2.
+        InvalidValueError: there is no run, *points* are fewer than 2, or *guess* is no number, zero or more.
     """
     named = named_runs(runs)
     end = max(run.duration for run in named.values())
@@ -109,9 +119,17 @@ def plot_backlog_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries
         # Thin where the line goes up and down all the time, so that the next one is still seen through it.
         thin = {"linewidth": 1.0} if len(shown[0]) > STRETCHES + 100 else {}
         ax.plot(*shown, label=name, drawstyle="steps-post", **{**line(number), **thin})
-    _dress_backlog(ax, peaks, title)
+    if guess is not None:
+        mark_guess(ax, guess_at, _number(guess))
+    _dress_backlog(ax, peaks, title, keyed=len(named) > 1 or guess is not None)
     says = "; ".join(f"{name}: the backlog is largest at {times(at)} s, {_most(most)}" for name, (at, most) in peaks.items())
     return Table(("time [s]", *named), _at_some_times(named, looked, end), says=says + ".")
+
+
+def _number(guess: float) -> float:
+    if not 0 <= guess < math.inf:
+        raise InvalidValueError("guess", guess, "a number of deliveries, zero or more, or None for no guess")
+    return guess
 
 
 def _looked(points: int | Sequence[float], end: float) -> Array:
@@ -141,14 +159,14 @@ def _envelope(when: Array, found: NDArray[np.int64]) -> tuple[Array, NDArray[np.
     return begins, np.maximum.reduceat(found, np.searchsorted(when, begins))
 
 
-def _dress_backlog(ax: Axes, peaks: Mapping[str, tuple[float, int]], title: str) -> None:
+def _dress_backlog(ax: Axes, peaks: Mapping[str, tuple[float, int]], title: str, *, keyed: bool) -> None:
     longest = max(peaks, key=lambda name: peaks[name][1])
     at, most = peaks[longest]
     of = f" ({longest})" if len(peaks) > 1 else ""
     ax.set_ylim(bottom=0, top=max(1.0, ax.get_ylim()[1]))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     dress(ax, title=title or f"At {times(at)} s the backlog is largest: {_most(most)}{of}", x="Time of the run [s]", y="Backlog [deliveries]")
-    if len(peaks) > 1:
+    if keyed:
         legend(ax)
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from edakit.errors import InvalidValueError
 from edakit.measuring.statistics import Interval, interval, mean
 from edakit.measuring.sweep import QueueSample
+from edakit.plots.series import rounded
 from edakit.plots.style import INK, colour, dress, legend
 from edakit.table import Table
 
@@ -39,7 +40,7 @@ def plot_wait_and_service(ax: Axes, trials: Mapping[str, Sequence[QueueSample]])
     _draw_intervals(ax, [latency for _, _, latency in parts.values()])
     ax.set_yticks(places, list(parts))
     ax.invert_yaxis()
-    rows = [(name, *(round(part.mean, 2) for part in row), round(row[2].high - row[2].mean, 2)) for name, row in parts.items()]
+    rows = [(name, *(rounded(part.mean) for part in row), rounded(row[2].high - row[2].mean, 2)) for name, row in parts.items()]
     dress(ax, title=_title(rows), x="Mean time of an event [ms]", y="")
     legend(ax, loc="best")
     return Table(("", "waiting [ms]", "service [ms]", "latency [ms]", "± [ms]"), rows, says=_says(rows))

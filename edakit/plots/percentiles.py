@@ -11,10 +11,13 @@ from numpy.typing import ArrayLike
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import milliseconds
 from edakit.measuring.statistics import mean, percentile
+from edakit.plots.series import times
 from edakit.plots.style import FONT, INK, THEORY, colour, dress, legend
 from edakit.table import Table
 
 __all__ = ["plot_percentiles"]
+
+_Row = tuple[str, int, float, int]  # mark, place, latency [ms], slower answers
 
 
 def plot_percentiles(ax: Axes, latencies: ArrayLike, *, marks: Sequence[float] = (50, 90, 99)) -> Table:
@@ -34,7 +37,7 @@ def plot_percentiles(ax: Axes, latencies: ArrayLike, *, marks: Sequence[float] =
         raise NothingMeasuredError("a percentile")
     average = mean(ordered)
     ax.plot(np.arange(1, ordered.size + 1), ordered * 1e3, "o", color=colour(0), markersize=4, label="one answer")
-    ax.axhline(average * 1e3, label=f"mean, {milliseconds(average):g} ms", **THEORY)
+    ax.axhline(average * 1e3, label=f"mean, {times(average * 1e3)} ms", **THEORY)
     rows = [_mark(ax, ordered, q) for q in marks]
     below = int(np.sum(ordered <= average))
     rows.append(("mean", below, milliseconds(average), ordered.size - below))
@@ -46,7 +49,7 @@ def plot_percentiles(ax: Axes, latencies: ArrayLike, *, marks: Sequence[float] =
     return Table(("mark", "place", "latency [ms]", "slower answers"), rows, says=_says(rows, ordered.size))
 
 
-def _mark(ax: Axes, ordered: np.ndarray[tuple[int], np.dtype[np.float64]], q: float) -> tuple[object, ...]:
+def _mark(ax: Axes, ordered: np.ndarray[tuple[int], np.dtype[np.float64]], q: float) -> _Row:
     value = percentile(ordered, q)
     # The place by nearest rank; where several answers took equally long it is the first of them that reaches the share.
     place = next(rank for rank in range(1, ordered.size + 1) if rank * 100 >= q * ordered.size)
@@ -55,7 +58,7 @@ def _mark(ax: Axes, ordered: np.ndarray[tuple[int], np.dtype[np.float64]], q: fl
     return (f"p{q:g}", place, milliseconds(value), int(np.sum(ordered > value)))
 
 
-def _says(rows: Sequence[tuple[object, ...]], count: int) -> str:
+def _says(rows: Sequence[_Row], count: int) -> str:
     *marks, (_, below, average, _) = rows
-    places = ", ".join(f"{name} is dot {place} with {value} ms" for name, place, value, _ in marks)
-    return f"Of {count} dots in order, {places}; the mean, {average} ms, lies above {below} of them."
+    places = ", ".join(f"{name} is dot {place} with {times(value)} ms" for name, place, value, _ in marks)
+    return f"Of {count} dots in order, {places}; the mean, {times(average)} ms, lies above {below} of them."

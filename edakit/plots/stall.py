@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from edakit.errors import InvalidValueError
 from edakit.measuring.run import Deliveries, milliseconds
 from edakit.measuring.statistics import percentile
-from edakit.plots.series import counted
+from edakit.plots.series import counted, times
 from edakit.plots.style import FONT, INK, colour, dress, legend
 from edakit.table import Table
 
@@ -64,9 +64,11 @@ def _draw(ax: Axes, number: int, name: str, test: Deliveries, window: tuple[floa
 
 
 def _title(rows: list[_Row]) -> str:
-    return "One stall, and what is written down of it" if len(rows) > 1 else f"What this test writes down: of the whole run p99 is {rows[0][4]} ms"
+    return "One stall, and what is written down of it" if len(rows) > 1 else f"What this test writes down: of the whole run p99 is {times(rows[0][4])} ms"
 
 
 def _says(rows: list[_Row]) -> str:
-    parts = [f"{name}: {slow} of {counted(count, 'answer')} took more than {SLOW * 1e3:.0f} ms, p99 is {p99} ms" for name, count, slow, _, p99, _ in rows]
+    parts = [
+        f"{name}: {slow} of {counted(count, 'answer')} took more than {SLOW * 1e3:.0f} ms, p99 is {times(p99)} ms" for name, count, slow, _, p99, _ in rows
+    ]
     return f"{'; '.join(parts)}."

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from edakit.errors import InvalidValueError
+from edakit.measuring.statistics import Array
 from edakit.measuring.sweep import Sweep
 from edakit.measuring.theory import Queue
 from edakit.plots.series import by_name, checked_guess, rounded, times
@@ -53,7 +54,7 @@ def plot_wait_by_utilisation(
     named = _checked(sweep)
     models = {} if theory is None else by_name(theory, _one(theory), "a model such as mm1(service_rate=250), or None")
     for number, (name, one) in enumerate(named.items()):
-        _draw(ax, one, number, name, joined=_model(models, name, named) is None)
+        _draw(ax, one, number, name, _model(models, name, named))
     top = ax.get_ylim()[1]
     for name, model in models.items():
         _draw_theory(ax, model, named, name, alone=not isinstance(theory, Mapping))
@@ -95,17 +96,28 @@ def _model(models: Mapping[str, Queue], name: str, named: Mapping[str, Sweep]) -
     return models.get(name, alone)
 
 
-def _draw(ax: Axes, sweep: Sweep, number: int, name: str, *, joined: bool) -> None:
+def _draw(ax: Axes, sweep: Sweep, number: int, name: str, model: Queue | None) -> None:
     order = np.argsort(sweep.levels)
     levels, waits = np.array(sweep.levels)[order], 1e3 * sweep.waits[order]
     means = [1e3 * sweep.wait(level) for level in levels]
     trials = waits.shape[1]
     label = f"{name}: mean of {trials} trials" if trials > 1 else name
     # Waits bend upwards between two levels; where a theory shows how, no straight line contradicts it.
-    ax.plot(levels, means, label=label, **{**line(number, markers=True), **({} if joined else {"linestyle": "none"})})
+    ax.plot(levels, means, label=label, **{**line(number, markers=True), **({} if model is None else {"linestyle": "none"})})
     if trials > 1:
         band: dict[str, Any] = {"color": colour(number), "alpha": 0.18, "linewidth": 0, "zorder": 1}
-        ax.fill_between(levels, waits.min(axis=1), waits.max(axis=1), label=f"{name}: shortest to longest" if number == 0 else None, **band)
+        ax.fill_between(*_band(levels, waits, model), label=f"{name}: shortest to longest" if number == 0 else None, **band)
+
+
+def _band(levels: Array, waits: Array, model: Queue | None) -> tuple[Array, Array, Array]:
+    """Return utilisations, and the shortest and the longest mean there [ms]: measured at *levels*, in between as far from the theory as beside it."""
+    edges = waits.min(axis=1), waits.max(axis=1)
+    if model is None or levels[0] <= 0 or levels[-1] >= 1:
+        return levels, *edges
+    grid = np.union1d(levels, np.linspace(levels[0], levels[-1], 200))
+    expected, there = (np.array([1e3 * model.wait(level * model.capacity) for level in some]) for some in (grid, levels))
+    low, high = (np.interp(grid, levels, edge / there) * expected for edge in edges)
+    return grid, low, high
 
 
 def _draw_theory(ax: Axes, model: Queue, named: Mapping[str, Sweep], name: str, *, alone: bool) -> None:

@@ -115,7 +115,8 @@ def check_05_2(backfill: Callable[[Array, float], Array], recovered: float, log:
             "the two arrays, and how many of each exceed 0.1 s",
         )
     return (
-        f"Tried: one stall, two, none. Your log shows {share:.0f} % of the slow latencies: those who came into the backlog after the stall are in nobody's log."
+        f"Tried: one stall, two, none. Your log shows {share:.0f} % of the slow latencies. "
+        "It ends with the stall, and the backlog does not: shoppers also waited for those before them."
     )
 
 
@@ -173,8 +174,7 @@ def check_05_3(interval: Callable[[Array], tuple[float, float]]) -> str:
             raise NotYetError(
                 f"it covers the true value in {share:.0f} % of {REPETITIONS} repetitions ({name})",
                 f"{LEAST} to {MOST} %",
-                _why_interval(share),
-                "what is one sample here",
+                *_why_interval(share, interval(trials[0]), trials[0]),
             )
     return f"Tried: {REPETITIONS} repetitions each of " + ", ".join(f"{name}: covers {share:.0f} %" for name, share in covered.items()) + "."
 
@@ -186,10 +186,21 @@ def _holds(interval: Callable[[Array], tuple[float, float]], trials: Array, true
     return bool(said[0] <= true_value <= said[1])
 
 
-def _why_interval(share: float) -> str:
-    if share < LEAST:
-        return f"Covers {share:.0f} %: neighbours in a queue wait together. The sample is the run."
-    return f"Covers {share:.0f} %: an interval that is never wrong is too wide to say anything. Divide the spread of the ten means by √10."
+def _why_interval(share: float, said: tuple[float, float], trials: Array) -> tuple[str, str]:
+    """Return why an interval like *said* covers *share* per cent, and where to look."""
+    if share > MOST:
+        return (
+            f"Covers {share:.0f} %: an interval that is never wrong is too wide to say anything. Divide the spread of the ten means by √10.",
+            "the standard error: a standard deviation divided by a root",
+        )
+    # With each event as a sample it is this wide, whichever factor is taken; with each run it is several times wider.
+    of_events = 2 * 1.96 * trials.std() / math.sqrt(trials.size)
+    if said[1] - said[0] < 1.5 * of_events:
+        return f"Covers {share:.0f} %: neighbours in a queue wait together. The sample is the run.", "what is one sample here"
+    return (
+        f"Covers {share:.0f} %: the interval is too narrow for ten values, or its middle is not their mean.",
+        "2.26 standard errors to each side, and a standard deviation that divides by 9 (in numpy ddof=1)",
+    )
 
 
 def _waits(load: float) -> tuple[Array, float]:

@@ -54,7 +54,10 @@ def check_06_1(wait: Callable[[float, float, float], float]) -> str:
                 _why_wait(said, rate, takes, variability) if isinstance(said, int | float) else "This happens when something else than a number is given back."
             )
             raise NotYetError(
-                f"{shown} s from wait({rate}, {takes}, {variability})", f"{right:.4g} s", because, "the line for each law under the measured points"
+                f"{shown} s from wait({rate}, {takes}, {variability})",
+                f"{right:.4g} s",
+                because,
+                "the waits at 90 % busy: 18 ms at variability 0, 36 ms at 1, 90 ms at 4",
             )
     return "Tried: constant, exponential, in between and beyond, from nearly idle to busy for 90 % of the time."
 
@@ -68,8 +71,8 @@ def _why_wait(said: float, rate: float, takes: float, variability: float) -> str
         right + takes: "This is the latency: the service is in it. The wait ends when the service begins.",
         1000 * right: "This is in milliseconds.",
         (1 + variability**2) / 2 * memoryless: "variability is squared already: it is the variance divided by the square of the mean.",
-        (1 + math.sqrt(variability)) / 2 * memoryless: "variability is the squared coefficient of variation; do not take its root.",
-        variability * memoryless: "Constant service still waits when arrivals are random: half of it comes from the arrivals.",
+        (1 + math.sqrt(variability)) / 2 * memoryless: "variability is the variance divided by the square of the mean; take no root of it.",
+        variability * memoryless: "With constant service times orders still wait, since arrivals are random: half of the wait comes from them.",
         right / takes: "This is the backlog, in services: multiply it by the time that one takes.",
     }
     found = next((reason for value, reason in reasons.items() if math.isclose(said, value, rel_tol=0.001)), None)
