@@ -206,13 +206,13 @@ class App:
         loop, before = self._here(), self.trace.ended
         beside = [component for component in self.components.values() if self._beside(component)]
         for component in beside:
-            self._serve(component, background=True)
+            self._serve(component, background=True, retrying=on_error == "retry")
         for server in self._running.servers.values():
             server.retrying = on_error == "retry"
             server.raising = on_error == "raise" and server.name not in self._running.workers
         try:
             loop.run(until_ns, stop)
-            while self._outstanding(component.name for component in beside):
+            while self._outstanding(component.name for component in beside if not self._running.workers[component.name].ended):
                 time.sleep(self.bus.link.pause)
                 loop.run(until_ns, stop)
         finally:
@@ -371,12 +371,12 @@ class App:
                 self._serve(component, background=False)
         return self._running.loop
 
-    def _serve(self, component: Component, *, background: bool) -> None:
+    def _serve(self, component: Component, *, background: bool, retrying: bool = True) -> None:
         if self._beside(component) and not background:
             return  # its turn comes with the next run
         random = self._randoms.setdefault(component.name, Random(f"{self.seed}/{component.name}"))
         server = Server(component, self.bus, random, virtual_sleep if self.clock.virtual else asyncio.sleep)
-        server.paused = component.name in self._paused
+        server.paused, server.retrying = component.name in self._paused, retrying
         self._running.servers[component.name] = server
         if background:
             workers = self._running.workers[component.name] = workers_for(server)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from edakit.errors import BrokerURLError, CapabilityError
 
@@ -23,6 +25,8 @@ class Capabilities:
         delayed: Whether it holds a message back until it is due.
         drops: Whether a full queue can drop.
         counts_queues: Whether a receipt tells how many queues took the event.
+        must_route: Whether an event that nobody is bound to can be refused.
+        bounds: Whether a queue can have a bound.
     """
 
     name: str
@@ -33,12 +37,27 @@ class Capabilities:
     delayed: bool = False
     drops: bool = False
     counts_queues: bool = False
+    must_route: bool = False
+    bounds: bool = False
+
+    def need(self, capability: str, asked: str) -> None:
+        """Make sure that the broker has a *capability*, named as the attribute is.
+
+        Raises:
+            CapabilityError: it has not; *asked* says what was wanted, and the error who can.
+        """
+        if not getattr(self, capability):
+            able = " or ".join(broker.name for broker in BROKERS.values() if getattr(broker, capability))
+            raise CapabilityError(self.name, asked, f"use {able}" if able else "no broker of this version can")
 
 
-BROKERS = {"memory": Capabilities("memory://", virtual_time=True, delayed=True, drops=True, counts_queues=True)}
+BROKERS = {
+    "memory": Capabilities("memory://", virtual_time=True, delayed=True, drops=True, counts_queues=True, must_route=True, bounds=True),
+    "sqlite": Capabilities("sqlite://", processes=True, durable=True, replay=True, delayed=True, drops=True, counts_queues=True, must_route=True, bounds=True),
+}
 """What this version offers, by URL scheme."""
 
-_LATER = {"sqlite": "SQLite", "amqp": "RabbitMQ", "amqps": "RabbitMQ", "kafka": "Kafka", "kafkas": "Kafka"}
+_LATER = {"amqp": "RabbitMQ", "amqps": "RabbitMQ", "kafka": "Kafka", "kafkas": "Kafka"}
 _REFUSED = {
     "redis": "a consumer killed at the wrong moment loses its message, and one subscriber's ack makes another's unrecoverable",
     "rediss": "a consumer killed at the wrong moment loses its message, and one subscriber's ack makes another's unrecoverable",
@@ -50,12 +69,25 @@ _REFUSED = {
 }
 
 
+_NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+"""No dot, so that `namespace.queue` can be taken apart again; RabbitMQ and Kafka allow all of it in their names."""
+
+
 @dataclass(frozen=True)
 class Address:
-    """A broker's URL, taken apart (kombu mangles several of them)."""
+    """A broker's URL, taken apart (kombu mangles several of them).
+
+    Attributes:
+        scheme: What kind of broker.
+        name: Which one: the name of a shared memory:// broker, the path of a sqlite:// file.
+        namespace: What keeps two users of one broker apart; "" for none.
+        options: What else the URL asks for, by name.
+    """
 
     scheme: str
     name: str
+    namespace: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def broker(self) -> Capabilities:
@@ -82,9 +114,59 @@ def parse_url(url: str) -> Address:
         raise BrokerURLError(shown, f"not offered, because {_REFUSED[parts.scheme]}; known: {known}")
     if parts.scheme not in BROKERS:
         raise BrokerURLError(shown, f"the scheme {parts.scheme!r} is unknown; known: {known}")
-    if parts.scheme == "memory" and (parts.path.strip("/") or parts.query or "@" in parts.netloc):
+    name, checks = _READERS[parts.scheme](shown, parts)
+    options = _options(shown, parts, {"namespace": _namespace} | checks)
+    return Address(parts.scheme, name, options.pop("namespace", ""), options)
+
+
+Check = Callable[[str], str | None]
+"""Takes the value of an option; returns what was expected instead, or None if it will do."""
+
+
+def _options(shown: str, parts: SplitResult, checks: Mapping[str, Check]) -> dict[str, str]:
+    """Return the options of a URL, each known and of a value that makes sense: nothing is silently ignored."""
+    found: dict[str, str] = {}
+    if parts.fragment:
+        raise BrokerURLError(shown, f"what follows the # has no meaning here ({parts.fragment!r}); in a path, write %23 for #")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in checks:
+            raise BrokerURLError(shown, f"the option {name!r} is unknown; known: {', '.join(checks)}")
+        if name in found:
+            raise BrokerURLError(shown, f"the option {name!r} is given twice")
+        if expected := checks[name](value):
+            raise BrokerURLError(shown, f"the option {name!r} is {value!r}; give {expected}")
+        found[name] = value
+    return found
+
+
+def _namespace(value: str) -> str | None:
+    return None if _NAMESPACE.fullmatch(value) else "a name of a-z, 0-9, - and _ that begins with a letter, up to 32 characters"
+
+
+def _lease(value: str) -> str | None:
+    return None if re.fullmatch(r"\d+(\.\d+)?", value) and 0.2 <= float(value) <= 3600 else "seconds, from 0.2 to 3600"  # noqa: PLR2004 (as it says)
+
+
+def _sync(value: str) -> str | None:
+    return None if value in {"normal", "full"} else "normal (survives kill -9) or full (survives a power cut too)"
+
+
+def _read_memory(shown: str, parts: SplitResult) -> tuple[str, dict[str, Check]]:
+    if parts.path.strip("/") or "@" in parts.netloc:
         raise BrokerURLError(shown, "memory:// takes a name at most; write memory:// for a private bus, memory://name for a shared one")
-    return Address(parts.scheme, parts.netloc)
+    return parts.netloc, {}
+
+
+def _read_sqlite(shown: str, parts: SplitResult) -> tuple[str, dict[str, Check]]:
+    if parts.netloc:
+        raise BrokerURLError(shown, f"{parts.netloc!r} would be a host; write sqlite:///shop.db for a file here, sqlite:////folder/shop.db for a whole path")
+    path = unquote(parts.path[1:])
+    if not path or path.endswith(("/", "\\")) or path == ":memory:" or "\0" in path:
+        raise BrokerURLError(shown, "it names no file; write sqlite:///shop.db, or memory:// for a bus without a file")
+    return path, {"lease": _lease, "sync": _sync}
+
+
+_READERS: Mapping[str, Callable[[str, SplitResult], tuple[str, dict[str, Check]]]] = {"memory": _read_memory, "sqlite": _read_sqlite}
 
 
 def require(url: str, *, virtual: bool) -> Address:
@@ -95,6 +177,6 @@ def require(url: str, *, virtual: bool) -> Address:
         BrokerURLError: as `parse_url`.
     """
     scheme = url.partition("://")[0]
-    if virtual and scheme in _LATER:
+    if virtual and (scheme in _LATER or (scheme in BROKERS and not BROKERS[scheme].virtual_time)):
         raise CapabilityError(f"{scheme}://", "run in virtual time", "use memory:// with clock='virtual', or clock='wall' with this broker")
     return parse_url(url)

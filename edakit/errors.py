@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = [
+    "BrokerError",
     "BrokerURLError",
     "CapabilityError",
     "ClosedError",
@@ -12,6 +13,7 @@ __all__ = [
     "EdakitError",
     "EventTypeError",
     "EventValueError",
+    "ForkedError",
     "HandlerConflictError",
     "HandlerCountError",
     "InvalidValueError",
@@ -147,6 +149,28 @@ class BrokerURLError(EdakitError, ValueError):
 
     def __str__(self) -> str:
         return f"broker {self.url!r}: {self.problem}"
+
+
+class BrokerError(EdakitError):
+    """The broker could not do what it was asked; nothing of it was done."""
+
+    def __init__(self, broker: str, problem: str, advice: str) -> None:
+        self.broker, self.problem, self.advice = broker, problem, advice
+        super().__init__(broker, problem, advice)
+
+    def __str__(self) -> str:
+        return f"{self.broker}: {self.problem}; {self.advice}"
+
+
+class ForkedError(EdakitError):
+    """A connection that another process opened was used after a fork."""
+
+    def __init__(self, what: str, opened: int, used: int) -> None:
+        self.what, self.opened, self.used = what, opened, used
+        super().__init__(what, opened, used)
+
+    def __str__(self) -> str:
+        return f"{self.what} was opened by process {self.opened} and is used in process {self.used}, its fork; make a new one in the new process"
 
 
 class CapabilityError(EdakitError):

@@ -12,10 +12,11 @@ from typing import Any
 from kombu.exceptions import MessageStateError
 
 from edakit.bus import Bus
+from edakit.clock import NS
 from edakit.codec import check, decode
 from edakit.component import Component
 from edakit.delivery import Crash, Delivery, Postpone
-from edakit.errors import DecodeError
+from edakit.errors import BrokerError, DecodeError
 from edakit.events import ID, KEY, TYPE
 from edakit.transports.link import Message
 
@@ -180,11 +181,16 @@ class Server:
 
     def _bury(self, delivery: Delivery, reason: str, error: BaseException) -> None:
         handler = delivery.handler and delivery.handler.function
-        self.bus.bury(self.name, delivery.message, reason, error, handler, delivery.attempt)
+        try:
+            self.bus.bury(self.name, delivery.message, reason, error, handler, delivery.attempt)
+        except BrokerError:
+            # Not lost, and not the end of this worker: it comes back, and is buried when the broker can.
+            self._give_back(delivery, NS // 10, "postponed")
+            return
         self._settle(delivery, "dead")
+        error.add_note(f"The event is kept: app.dead_letters({self.name!r}) shows it, app.redrive({self.name!r}) tries it again.")
         self.errors.append(error)
         if self.raising:
-            error.add_note(f"The event is kept: app.dead_letters({self.name!r}) shows it, app.redrive({self.name!r}) tries it again.")
             raise error
 
     def _give_back(self, delivery: Delivery, delay_ns: int, outcome: str) -> None:

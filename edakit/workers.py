@@ -53,9 +53,14 @@ class Workers:
         # A thread prints nothing: what went wrong is told by whoever waits for the app or asks for its report.
         try:
             self._serve(worker)
-        except Exception as error:  # noqa: BLE001 (a thread has no caller to raise to)
+        except BaseException as error:  # noqa: BLE001 (a thread has no caller to raise to)
             if not self.stopping:
                 self.server.errors.append(error)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no thread serves any more: something passed the handlers, and stands last in the server's errors."""
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _serve(self, worker: int) -> None:
         raise NotImplementedError

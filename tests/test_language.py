@@ -147,6 +147,17 @@ def test_a_broken_line_of_a_saved_trace_is_named(tmp_path, line):
         ("filesystem://", "torn reads"),
         ("memory://user:pw@name", "takes a name at most"),
         ("memory://name/path", "takes a name at most"),
+        ("memory://name?colour=red", "the option 'colour' is unknown; known: namespace$"),
+        ("memory://name#part", "what follows the # has no meaning here"),
+        ("sqlite://shop.db", "'shop.db' would be a host; write sqlite:///shop.db"),
+        ("sqlite://", "it names no file"),
+        ("sqlite:///:memory:", "it names no file; .* or memory://"),
+        ("sqlite:///folder/", "it names no file"),
+        ("sqlite:///shop.db?lease=0.1", "the option 'lease' is '0.1'; give seconds, from 0.2 to 3600"),
+        ("sqlite:///shop.db?lease=1&lease=2", "the option 'lease' is given twice"),
+        ("sqlite:///shop.db?sync=off", "give normal"),
+        ("sqlite:///shop.db?namespace=Class.A", "the option 'namespace' is 'Class.A'; give a name of a-z"),
+        ("sqlite:///shop.db?lesae=1", "the option 'lesae' is unknown; known: namespace, lease, sync"),
     ],
 )
 def test_a_broker_that_is_not_offered_is_refused_with_the_reason_and_without_its_password(url, problem):
@@ -157,9 +168,28 @@ def test_a_broker_that_is_not_offered_is_refused_with_the_reason_and_without_its
     assert "pw" not in str(caught.value)
 
 
-def test_a_network_broker_has_no_virtual_time():
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///shop.db", "shop.db"),
+        ("sqlite:////var/shop/shop.db", "/var/shop/shop.db"),
+        ("sqlite:///C:/shop/shop.db", "C:/shop/shop.db"),
+        (r"sqlite:///C:\shop\shop.db", r"C:\shop\shop.db"),
+        ("sqlite:///my%20shop%23.db?namespace=class-a&lease=2.5&sync=full", "my shop#.db"),
+    ],
+)
+def test_the_path_of_a_sqlite_file_is_read_as_sqlalchemy_reads_it(url, path):
+    address = parse_url(url)
+
+    assert (address.scheme, address.name) == ("sqlite", path)
+    if "?" in url:
+        assert (address.namespace, dict(address.options)) == ("class-a", {"lease": "2.5", "sync": "full"})
+
+
+@pytest.mark.parametrize("url", ["amqp://host", "sqlite:///shop.db"])
+def test_a_broker_that_lives_in_real_time_has_no_virtual_time(url):
     with pytest.raises(CapabilityError, match="run in virtual time; use memory://"):
-        App(broker="amqp://host", clock="virtual")
+        App(broker=url, clock="virtual")
 
 
 def test_the_broker_comes_from_the_environment(monkeypatch):
@@ -170,12 +200,14 @@ def test_the_broker_comes_from_the_environment(monkeypatch):
 
 
 ERRORS = {
+    "BrokerError": ("b", "p", "a"),
     "BrokerURLError": ("mqtt://", "unknown"),
     "CapabilityError": ("memory://", "x", "y"),
     "ClosedError": ("the app",),
     "DecodeError": ("why",),
     "EventTypeError": ("E", "p"),
     "EventValueError": ("E", "p"),
+    "ForkedError": ("the bus", 1, 2),
     "HandlerConflictError": ("c", "e", "a", "b"),
     "HandlerCountError": ("c", ["a", "b"]),
     "InvalidValueError": ("n", 1, "2"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-__all__ = ["EXCHANGE", "POLICIES", "Link", "Message", "Subscription", "open_link"]
+__all__ = ["EXCHANGE", "POLICIES", "Link", "Logged", "Message", "Subscription", "open_link"]
 
 EXCHANGE: Final = "edakit"
 """Name of the topic exchange to which all events go."""
@@ -15,7 +15,7 @@ EXCHANGE: Final = "edakit"
 POLICIES: Final = ("raise", "wait", "drop newest", "drop oldest")
 """What a bounded queue may do when it is full."""
 
-_LINKS: Final = {"memory": "edakit.transports.local"}
+_LINKS: Final = {"memory": "edakit.transports.local", "sqlite": "edakit.transports.sqlite_link"}
 """Where the link of each URL scheme is; loaded when it is first used."""
 
 
@@ -52,6 +52,21 @@ class Message(Protocol):
 
     def duplicate(self) -> None:
         """Put a second copy with the same id into its queue, as a producer does that was not told of its success."""
+
+
+class Logged(NamedTuple):
+    """One event of a broker's log.
+
+    Attributes:
+        offset: Where it stands; later events have larger ones, and numbers may be left out.
+        name: The event's type.
+        body, headers: As they were published.
+    """
+
+    offset: int
+    name: str
+    body: bytes
+    headers: Any
 
 
 class Subscription(Protocol):
@@ -107,6 +122,18 @@ class Link(ABC):
             QueueFullError: a bounded queue has no room.
             UnroutableEventError: *must_route*, and no queue is bound to its type.
         """
+
+    def publish_many(self, batch: Sequence[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
+        """Publish events in order, each (name, body, headers); yield for each how many queues took it, once the broker has it. Raises as `publish`.
+
+        A broker that can confirm many at once does so: what was not yielded may or may not have been published when it raises.
+        """
+        for name, body, headers in batch:
+            yield self.publish(name, body, headers)
+
+    def replay(self, offset: int = 0) -> Iterator[Logged]:
+        """Yield what was published, oldest first, from *offset* to what is the end now; queues are not touched. Only where `capabilities.replay` says so."""
+        raise NotImplementedError
 
     @abstractmethod
     def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:

@@ -142,7 +142,8 @@ def open_link(address: Any, now_ns: Callable[[], int]) -> MemoryLink:
     """Return a link to a broker of its own, or to the one that has this name in this process."""
     if not address.name:
         return MemoryLink(Broker(now_ns))
-    broker = Broker.named.get(address.name)
+    name = f"{address.name}?{address.namespace}"
+    broker = Broker.named.get(name)
     if broker is None:
-        broker = Broker.named[address.name] = Broker(now_ns)
+        broker = Broker.named[name] = Broker(now_ns)
     return MemoryLink(broker)
