@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,8 +13,9 @@ from edakit.capabilities import require
 from edakit.clock import Clock, SystemClock
 from edakit.codec import MAX_BODY, encode
 from edakit.delivery import DeadLetter, Hooks, alive_headers, dead_queue, death_headers
-from edakit.errors import ClosedError, HandlerCountError, InvalidValueError, UnroutableEventError
-from edakit.events import CAUSATION, CORRELATION, ID, Command, Context, Event, EventMeta, Message, Receipt
+from edakit.errors import ClosedError, ForkedError, HandlerCountError, InvalidValueError, UnroutableEventError
+from edakit.events import CAUSATION, CORRELATION, ID, Command, Context, Event, EventMeta, Message, Receipt, type_name
+from edakit.replay import Replayed, replayed
 from edakit.trace import Publication, Trace
 from edakit.transports.link import EXCHANGE, Subscription, open_link
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from edakit.component import Component
 
 __all__ = ["EXCHANGE", "Bus"]
+
+_BLOCK = 1000
+"""How many events `publish_many` hands to the broker at a time."""
 
 
 class Bus:
@@ -55,7 +59,7 @@ class Bus:
         self.trace, self.hooks, self.max_body = trace or Trace(), hooks or Hooks(), max_body
         self.link = open_link(self.address, self.clock.now_ns)
         self.components: dict[str, Component] = {}
-        self.closed = False
+        self.closed, self._process = False, os.getpid()
         self._prefix = os.urandom(4).hex() if seed is None else f"{Random(f'{seed}/ids').getrandbits(32):08x}"
         self._counter = itertools.count(1)
         self._single: set[str] = set()
@@ -67,8 +71,14 @@ class Bus:
         return self.link.connect()
 
     def declare(self, component: Component) -> None:
-        """Make the component's queue, its dead-letter queue and its bindings; doing so twice is doing it once."""
+        """Make the component's queue, its dead-letter queue and its bindings; doing so twice is doing it once.
+
+        Raises:
+            CapabilityError: the component's queue is to be bounded, and the broker cannot.
+        """
         self._open()
+        if component.bound is not None:
+            self.address.broker.need("drops" if component.when_full.startswith("drop") else "bounds", f"bound a queue, when_full={component.when_full!r}")
         self.link.declare(component.name, bound=component.bound, when_full=component.when_full, on_drop=lambda message: self._refused(component.name, message))
         self.link.declare(dead_queue(component.name))
         self.components[component.name] = component
@@ -99,13 +109,41 @@ class Bus:
             UnroutableEventError: *must_route*, and no queue is bound to its type.
             ClosedError: the bus is closed.
         """
-        if not isinstance(event, Event):
-            raise InvalidValueError("publish(…)", event, "an Event; a Command is sent with send(…)")
+        _check_event(event)
+        if must_route:
+            self.address.broker.need("must_route", "refuse an event that nobody is bound to")
         return self._publish(event, key, cause, source, due_at, must_route=must_route)
 
     def publish_many(self, events: Iterable[Event], *, source: str = "app") -> list[Receipt]:
-        """Publish *events* in order; return when the broker has them all. Raises as `publish`."""
-        return [self.publish(event, source=source) for event in events]
+        """Publish *events* in order, many of them at a time where the broker can; return when it has them all. Raises as `publish`.
+
+        Of the last thousand before an error, it depends on the broker whether those in front of the one that failed were published.
+        """
+        events, receipts = iter(events), []
+        while block := list(itertools.islice(events, _BLOCK)):
+            self._open()
+            for event in block:
+                _check_event(event)
+            encoded = [self._encode(event, source=source) for event in block]
+            counts = self.link.publish_many([(type_name(event), body, headers) for event, (body, headers, _) in zip(block, encoded, strict=True)])
+            for event, (_, headers, now), queues in zip(block, encoded, counts, strict=True):
+                receipts.append(self._published(event, headers, source, now, now, queues))
+        return receipts
+
+    def replay(self, offset: int, *event_types: type[Message]) -> Iterator[Replayed]:
+        """Yield the events of these types that were published from *offset* on, oldest first; queues are not touched.
+
+        What cannot be read as such an event is left out: it is among the dead letters of those who got it.
+
+        Raises:
+            CapabilityError: the broker keeps no log.
+            InvalidValueError: no type is named.
+        """
+        self.address.broker.need("replay", "replay what was published")
+        self._open()
+        if not event_types:
+            raise InvalidValueError("event_types", event_types, "at least one Event or Command class")
+        return replayed(self.link.replay(offset), event_types, self.max_body)
 
     def send(self, command: Command, *, key: str | None = None, cause: Context | None = None, source: str = "app", due_at: int | None = None) -> Receipt:
         """Send *command* to its one handler.
@@ -120,7 +158,7 @@ class Bus:
         if name not in self._single:
             self._check_single(name)
         try:
-            return self._publish(command, key, cause, source, due_at, must_route=True)
+            return self._publish(command, key, cause, source, due_at, must_route=self.address.broker.must_route)
         except UnroutableEventError:
             raise HandlerCountError(name, ()) from None
 
@@ -132,29 +170,25 @@ class Bus:
         self._single.add(name)
 
     def _publish(self, event: Message, key: str | None, cause: Context | None, source: str, due_at: int | None, *, must_route: bool) -> Receipt:
-        if self.closed:
-            raise ClosedError("the bus")
+        self._open()
+        body, headers, now = self._encode(event, key=key, cause=cause, source=source)
+        queues = self.link.publish(type_name(event), body, headers, must_route=must_route)
+        return self._published(event, headers, source, now if due_at is None else due_at, now, queues)
+
+    def _encode(self, event: Message, *, source: str, key: str | None = None, cause: Context | None = None) -> tuple[bytes, dict[str, str], int]:
         now = self.clock.now_ns()
         event_id = "%s%08x" % (self._prefix, next(self._counter))  # noqa: UP031 (half the time of an f-string with a format)
-        body, headers = encode(event, event_id=event_id, time_ns=now, source=source, key=key, cause=cause, max_body=self.max_body)
-        name = cast("EventMeta", type(event)).schema.type
-        queues = self.link.publish(name, body, headers, must_route=must_route)
-        row = (
-            event_id,
-            headers.get(CAUSATION, ""),
-            headers[CORRELATION],
-            name,
-            source,
-            now if due_at is None else due_at,
-            now,
-            -1 if queues is None else queues,
-        )
+        return *encode(event, event_id=event_id, time_ns=now, source=source, key=key, cause=cause, max_body=self.max_body), now
+
+    def _published(self, event: Message, headers: Mapping[str, str], source: str, due_at: int, now: int, queues: int | None) -> Receipt:
+        name = type_name(event)
+        row = (headers[ID], headers.get(CAUSATION, ""), headers[CORRELATION], name, source, due_at, now, -1 if queues is None else queues)
         self.trace.published(row)
         self.recent[name].append(event)
         if self.hooks.published:
             for function in tuple(self.hooks.published):
                 function(source, Publication._make(row))
-        return Receipt(event_id, queues)
+        return Receipt(headers[ID], queues)
 
     def _refused(self, component: str, message: Any) -> None:
         now = self.clock.now_ns()
@@ -195,3 +229,10 @@ class Bus:
     def _open(self) -> None:
         if self.closed:
             raise ClosedError("the bus")
+        if self._process != os.getpid():
+            raise ForkedError("the bus", self._process, os.getpid())
+
+
+def _check_event(event: object) -> None:
+    if not isinstance(event, Event):
+        raise InvalidValueError("publish(…)", event, "an Event; a Command is sent with send(…)")

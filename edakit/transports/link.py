@@ -60,13 +60,15 @@ class Logged(NamedTuple):
     Attributes:
         offset: Where it stands; later events have larger ones, and numbers may be left out.
         name: The event's type.
-        body, headers: As they were published.
+        body, headers, content_type, content_encoding: As they were published, not yet looked at.
     """
 
     offset: int
     name: str
-    body: bytes
+    body: Any
     headers: Any
+    content_type: Any
+    content_encoding: Any
 
 
 class Subscription(Protocol):

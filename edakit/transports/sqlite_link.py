@@ -76,8 +76,8 @@ class SqliteLink(Link):
 
     def replay(self, offset: int = 0) -> Iterator[Logged]:
         """Yield what was published, oldest first, from *offset* to what is the end now."""
-        for number, name, (body, headers, *_) in self.store.replay(EXCHANGE, offset):
-            yield Logged(number, name, body, headers)
+        for number, name, content in self.store.replay(EXCHANGE, offset):
+            yield Logged(number, name, *content[:4])
 
     def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
         """Put a copy straight into one queue."""
