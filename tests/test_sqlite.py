@@ -16,7 +16,7 @@ import kombu
 import pytest
 from amqp.exceptions import ChannelError
 
-from edakit import App, Bus
+from edakit import App, Backoff, Bus, Component
 from edakit.errors import BrokerError, ClosedError, QueueFullError, UnroutableEventError
 from edakit.transports import sqlite_file
 from edakit.transports.sqlite import Transport
@@ -25,7 +25,7 @@ from edakit.transports.sqlite_file import File
 from edakit.transports.sqlite_keeper import Keeper
 from edakit.transports.sqlite_store import Store
 from tests.conformance.helpers import Taker, added, numbers, queue, taker, until
-from tests.shop_language import CartItemAdded, recorder
+from tests.shop_language import CartItemAdded, OrderPlaced, recorder
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def size(channel, name):
 def test_kombus_own_producer_and_consumer_work_on_it(path):
     seen = []
     with connect(path) as connection, connect(path) as other:
-        channel, producer = declared(connection, "mail")
+        _, producer = declared(connection, "mail")
         producer.publish({"quantity": 2}, routing_key="cart.item.added")
         with kombu.Consumer(other, kombu.Queue("mail"), callbacks=[lambda body, message: (seen.append(body), message.ack())], accept=["json"]):
             other.drain_events(timeout=1)
@@ -201,7 +201,7 @@ def test_opening_and_closing_leaves_one_file_and_no_thread(path):
         assert threading.active_count() == before + 1
 
     assert threading.active_count() == before
-    assert os.listdir(Path(path).parent) == ["shop.db"]
+    assert [file.name for file in Path(path).parent.iterdir()] == ["shop.db"]
     assert not File.opened
 
 
@@ -215,10 +215,13 @@ def test_no_thread_runs_when_nobody_takes(url):
 
 
 def test_a_lease_is_renewed_while_a_handler_works_longer_than_it_lasts(url):
-    mail, seen = recorder("mail")
-    mail.handlers.clear()
-    other = Bus(url)
-    mail.on(CartItemAdded)(lambda event, context: (seen.append(event), time.sleep(1.0)) and None)
+    mail, seen, other = Component("mail"), [], Bus(url)
+
+    @mail.on(CartItemAdded)
+    def handle(event, context):
+        seen.append(event)
+        time.sleep(1.0)
+
     with App(mail, broker=url) as app:
         app.publish(added(1))
         until(lambda: seen)
@@ -409,9 +412,6 @@ def test_a_full_disk_is_told_by_that_very_call_and_work_goes_on_when_there_is_ro
 
 
 def test_a_handler_that_cannot_publish_on_a_full_disk_is_tried_again_and_its_worker_lives(url):
-    from edakit import Backoff, Component
-    from tests.shop_language import OrderPlaced
-
     mail, done = Component("mail", max_attempts=2, backoff=Backoff(0.001, 0.001)), []
 
     @mail.on(CartItemAdded)
@@ -469,7 +469,7 @@ def test_a_file_and_a_folder_without_the_right_to_write_are_told_when_they_are_o
 
 def test_use_after_close_says_so_also_through_kombu(path):
     connection = connect(path)
-    channel, producer = declared(connection, "mail")
+    channel, _ = declared(connection, "mail")
     connection.release()
-    with pytest.raises(ClosedError, match="the connection to sqlite:///.*shop.db is closed"):
+    with pytest.raises(ClosedError, match=r"the connection to sqlite:///.*shop.db is closed"):
         channel.basic_publish(channel.prepare_message("x"), "shop", "cart.a")

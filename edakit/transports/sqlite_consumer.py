@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Any, ClassVar, Final, TypeVar
 
 from kombu.exceptions import MessageStateError
@@ -29,6 +30,9 @@ LEASE: Final = 5.0
 
 _ACKS: Final = 50
 """How many acks are kept for one transaction; they are written earlier when nothing is left to take, or after a few milliseconds."""
+
+_LARGE: Final = 4_000_000
+"""How much to take at once [bytes of bodies]: a hundred giants must not fill the memory."""
 
 # First what was given back and is due, then what is new or back in its old place: the order of memory://.
 _DUE: Final = CONTENT + " WHERE m.queue = ? AND m.consumer = 0 AND m.due_ns BETWEEN 1 AND ? ORDER BY m.due_ns, m.id LIMIT ?"
@@ -235,8 +239,12 @@ class Consumer:
 
     def _take(self, connection: sqlite3.Connection, now: int, most: int) -> list[Message]:
         self._renew(connection)
-        rows = connection.execute(_DUE, (self.queue.id, now, most)).fetchall()
-        rows += connection.execute(_NEW, (self.queue.id, most - len(rows))).fetchall()
+        rows: list[Any] = []
+        found = chain(connection.execute(_DUE, (self.queue.id, now, most)), connection.execute(_NEW, (self.queue.id, most)))
+        size = 0
+        while len(rows) < most and size < _LARGE and (row := next(found, None)):
+            rows.append(row)
+            size += len(row[3])
         connection.executemany("UPDATE message SET consumer = ? WHERE id = ?", [(self.id, row[0]) for row in rows])
         self._due_ns = None if self._due_ns is None or self._due_ns <= now else self._due_ns
         return [Message(load(row), row[0], row[1], row[2], self) for row in rows]
