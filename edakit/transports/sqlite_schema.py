@@ -20,8 +20,8 @@ TABLES: Final = (
     """CREATE TABLE queue (id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, name TEXT NOT NULL,
         bound INTEGER, when_full TEXT NOT NULL, UNIQUE (namespace, name))""",
     "CREATE TABLE binding (exchange INTEGER NOT NULL, queue INTEGER NOT NULL, pattern TEXT NOT NULL, UNIQUE (exchange, queue, pattern))",
-    # What was published to an exchange, once, however many queues took it; nothing is ever changed or removed.
-    """CREATE TABLE log (offset INTEGER PRIMARY KEY AUTOINCREMENT, exchange INTEGER NOT NULL, routing_key TEXT NOT NULL, body BLOB, headers TEXT NOT NULL,
+    # What was published to an exchange, once, however many queues took it; nothing is ever changed or removed, so that offsets grow.
+    """CREATE TABLE log (offset INTEGER PRIMARY KEY, exchange INTEGER NOT NULL, routing_key TEXT NOT NULL, body BLOB, headers TEXT NOT NULL,
         content_type TEXT, content_encoding TEXT, properties TEXT, published_ns INTEGER NOT NULL)""",
     # Who takes messages: alive until the deadline [ns of the machine's monotonic clock]. Numbers are never used again: they tell an owner from the next.
     "CREATE TABLE consumer (id INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, deadline_ns INTEGER NOT NULL, lease_ns INTEGER NOT NULL)",

@@ -1,0 +1,328 @@
+"""What kombu's own transports do where ours keep their promises: the same questions, asked through kombu's own API."""
+
+from __future__ import annotations
+
+import csv
+import io
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import kombu
+from kombu.exceptions import ContentDisallowed, DecodeError, MessageStateError
+
+from edakit.transports import memory, sqlite
+from edakit.transports.broker import Broker
+
+ROOT = Path(__file__).parents[2]
+EXCHANGE = kombu.Exchange("shop", "topic")
+Connect = Callable[[], Any]
+
+
+@contextmanager
+def kombu_memory() -> Iterator[Connect]:
+    """kombu's own memory://; its state is the process's, so that the names must differ from run to run."""
+    yield lambda: kombu.Connection("memory://", transport_options={"polling_interval": 1.0})
+
+
+@contextmanager
+def kombu_filesystem() -> Iterator[Connect]:
+    """kombu's own filesystem://, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": f"{folder}/control"}
+        yield lambda: kombu.Connection("filesystem://", transport_options=places)
+
+
+@contextmanager
+def our_memory() -> Iterator[Connect]:
+    """Our memory://."""
+    broker = Broker()
+    yield lambda: kombu.Connection(transport=memory.Transport, transport_options={"broker": broker})
+
+
+@contextmanager
+def our_sqlite() -> Iterator[Connect]:
+    """Our sqlite://, in a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield lambda: kombu.Connection(transport=sqlite.Transport, transport_options={"path": f"{folder}/shop.db", "lease": 0.4})
+
+
+TRANSPORTS = {"kombu memory://": kombu_memory, "kombu filesystem://": kombu_filesystem, "edakit memory://": our_memory, "edakit sqlite://": our_sqlite}
+
+
+class Shop:
+    """Queues "mail" and "stock" (with other names each time), bound to `cart.#`."""
+
+    def __init__(self, connect: Connect) -> None:
+        self.connection = connect()
+        self.channel = self.connection.channel()
+        self.names = {name: f"{name}-{uuid4().hex[:8]}" for name in ("mail", "stock")}
+        self.exchange = kombu.Exchange(f"shop-{uuid4().hex[:8]}", "topic")
+        for name in self.names.values():
+            self.queue(name)(self.channel).declare()
+        self.producer = kombu.Producer(self.channel, self.exchange)
+
+    def queue(self, name: str) -> Any:
+        """Return the queue with its binding."""
+        return kombu.Queue(self.names.get(name, name), self.exchange, "cart.#")
+
+    def publish(self, *numbers: int, **options: Any) -> None:
+        """Publish *numbers*, in this order."""
+        for number in numbers:
+            self.producer.publish(number, routing_key="cart.added", **options)
+
+    def get(self, name: str, channel: Any = None) -> Any:
+        """Return the next message of a queue, or None."""
+        channel = channel or self.channel
+        message = channel.basic_get(self.names[name])
+        return channel.message_to_python(message) if isinstance(message, dict) else message
+
+    def all(self, name: str, channel: Any = None) -> list[int]:
+        """Take and ack what a queue holds."""
+        found = []
+        while (message := self.get(name, channel)) is not None:
+            found.append(message.decode())
+            with suppress(MessageStateError):
+                message.ack()
+        return found
+
+
+def in_order(connect: Connect) -> bool:
+    """A thousand messages come in the order in which they were published."""
+    with closing_shop(connect) as shop:
+        shop.publish(*range(1000))
+        return shop.all("mail") == list(range(1000))
+
+
+def comes_back_after_close(connect: Connect) -> bool:
+    """What was taken and not acked comes back when its channel closes."""
+    with closing_shop(connect) as shop:
+        shop.publish(1, 2)
+        with closing(connect()) as dying:
+            channel = dying.channel()
+            shop.get("mail", channel)
+            channel.close()
+        return sorted(shop.all("mail")) == [1, 2]
+
+
+def requeue_is_private(connect: Connect) -> bool:
+    """A message that one subscriber gives back reaches no other subscriber again."""
+    with closing_shop(connect) as shop:
+        shop.publish(1)
+        shop.get("mail").requeue()
+        return shop.all("mail") == [1] and shop.all("stock") == [1]
+
+
+def requeue_elsewhere(connect: Connect) -> bool:
+    """A message given back on a connection that declared nothing is not lost."""
+    with closing_shop(connect) as shop:
+        shop.publish(1)
+        with closing(connect()) as other:
+            message = shop.get("mail", other.channel())
+            message.requeue()
+        return 1 in shop.all("mail")
+
+
+def acks_are_private(connect: Connect) -> bool:
+    """One subscriber's ack leaves the other subscriber's message recoverable."""
+    with closing_shop(connect) as shop:
+        shop.publish(1)
+        with closing(connect()) as dying:
+            channel = dying.channel()
+            shop.get("stock", channel)
+            shop.get("mail").ack()
+            channel.close()
+        return shop.all("stock") == [1]
+
+
+def mandatory_raises(connect: Connect) -> bool:
+    """A mandatory message that nobody is bound to raises."""
+    with closing_shop(connect) as shop:
+        try:
+            shop.producer.publish(1, routing_key="order.placed", mandatory=True)
+        except Exception:  # noqa: BLE001 (each transport has its own)
+            return True
+        return False
+
+
+def bound_holds(connect: Connect) -> bool:
+    """A queue of two places never holds three messages."""
+    with closing_shop(connect) as shop:
+        name = f"small-{uuid4().hex[:8]}"
+        kombu.Queue(name, shop.exchange, "cart.#", queue_arguments={"x-max-length": 2})(shop.channel).declare()
+        with suppress(Exception):
+            shop.publish(1, 2, 3)
+        return shop.channel._size(name) <= 2
+
+
+def hash_matches_none(connect: Connect) -> bool:
+    """The pattern `cart.#` takes the key `cart`."""
+    with closing_shop(connect) as shop:
+        shop.producer.publish(1, routing_key="cart")
+        return shop.all("mail") == [1]
+
+
+def ack_multiple(connect: Connect) -> bool:
+    """An ack of several settles all that came before it."""
+    with closing_shop(connect) as shop:
+        shop.publish(1, 2, 3)
+        with closing(connect()) as other:
+            channel = other.channel()
+            messages = [shop.get("mail", channel) for _ in range(3)]
+            last = messages[2].decode()
+            messages[1].ack(multiple=True)
+            channel.basic_recover(requeue=True)
+        return shop.all("mail") == [last]
+
+
+def prefetch_holds(connect: Connect) -> bool:
+    """With a prefetch of two, a third message is not handed out."""
+    seen: list[Any] = []
+    with closing_shop(connect) as shop:
+        shop.publish(1, 2, 3)
+        consumer = kombu.Consumer(shop.channel, shop.queue("mail"), callbacks=[lambda body, message: seen.append(message)], accept=["json"], prefetch_count=2)
+        with consumer, suppress(TimeoutError, socket.timeout):
+            for _ in range(3):
+                shop.connection.drain_events(timeout=0.05)
+        return len(seen) == 2
+
+
+def garbage_passes(connect: Connect) -> bool:
+    """A message that cannot be decoded leaves the consumer able to take the next one, and is not lost."""
+    with closing_shop(connect) as shop:
+        shop.producer.publish(b"\x80", routing_key="cart.added", content_type="application/x-python-serialize", content_encoding="binary")
+        shop.publish(1)
+        found = []
+        for message in (shop.get("mail"), shop.get("mail")):
+            with suppress(ContentDisallowed, DecodeError):
+                found.append(message.decode())
+        return found == [1]
+
+
+def wakes(connect: Connect) -> bool:
+    """A consumer that waits has a message within 100 ms."""
+    seen: list[float] = []
+    with closing_shop(connect) as shop:
+        ready = threading.Event()
+
+        def consume() -> None:
+            with closing(connect()) as other:
+                callback = lambda body, message: (seen.append(time.perf_counter()), message.ack())
+                with kombu.Consumer(other.channel(), shop.queue("mail"), callbacks=[callback], accept=["json"]):
+                    ready.set()
+                    for _ in range(3):
+                        other.drain_events(timeout=5)
+
+        waiting = threading.Thread(target=consume)
+        waiting.start()
+        ready.wait()
+        waits = []
+        for number in range(3):
+            time.sleep(0.15)
+            before = time.perf_counter()
+            shop.publish(number)
+            while len(seen) <= number:
+                time.sleep(0.001)
+            waits.append(seen[-1] - before)
+        waiting.join()
+        return sorted(waits)[1] < 0.1
+
+
+def two_connections_share(connect: Connect) -> bool:
+    """Two consumers of one queue each get some of its messages."""
+    seen: tuple[list[Any], list[Any]] = ([], [])
+    with closing_shop(connect) as shop, closing(connect()) as one, closing(connect()) as two:
+        shop.publish(*range(10))
+        for _ in range(5):
+            for connection, mine in ((one, seen[0]), (two, seen[1])):
+                callback = lambda body, message, mine=mine: (mine.append(body), message.ack())
+                consumer = kombu.Consumer(connection.default_channel, shop.queue("mail"), callbacks=[callback], accept=["json"], prefetch_count=1)
+                with consumer, suppress(TimeoutError, socket.timeout):
+                    connection.drain_events(timeout=0.05)
+        return bool(seen[0]) and bool(seen[1]) and sorted(seen[0] + seen[1]) == list(range(10))
+
+
+def later_process(connect: Connect) -> bool | None:
+    """What a process that was killed had taken comes back."""
+    with closing_shop(connect) as shop:
+        options = shop.connection.transport_options
+        if "path" not in options and "data_folder_in" not in options:
+            return None  # lives in one process
+        shop.publish(1)
+        code = f"""
+import time, kombu
+from edakit.transports import sqlite
+how = {{"transport": sqlite.Transport}} if {"path" in options} else {{"transport": "filesystem"}}
+connection = kombu.Connection(transport_options={dict(options)!r}, **how)
+message = connection.channel().basic_get({shop.names["mail"]!r})
+print(message is not None, flush=True)
+time.sleep(60)
+"""
+        running = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        taken = running.stdout.readline()
+        running.kill()
+        running.wait()
+        running.stdout.close()
+        if taken != "True\n":
+            raise RuntimeError("the other process got no message")
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            if shop.all("mail") == [1]:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+@contextmanager
+def closing_shop(connect: Connect) -> Iterator[Shop]:
+    """Close the connection at the end."""
+    shop = Shop(connect)
+    try:
+        yield shop
+    finally:
+        shop.connection.release()
+
+
+QUESTIONS = (
+    in_order,
+    comes_back_after_close,
+    later_process,
+    requeue_is_private,
+    requeue_elsewhere,
+    acks_are_private,
+    mandatory_raises,
+    bound_holds,
+    hash_matches_none,
+    ack_multiple,
+    prefetch_holds,
+    garbage_passes,
+    wakes,
+    two_connections_share,
+)
+
+
+def ask(question: Callable[[Connect], bool | None], transport: str) -> str:
+    """Return yes, no, - where the question has no meaning, or the name of what was raised."""
+    with TRANSPORTS[transport]() as connect:
+        try:
+            return {True: "yes", False: "no", None: "-"}[question(connect)]
+        except Exception as error:  # noqa: BLE001 (whatever a transport raises is its answer)
+            return type(error).__name__
+
+
+def table() -> str:
+    """Ask every question of every transport; return the answers as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["question", *TRANSPORTS])
+    for question in QUESTIONS:
+        writer.writerow([(question.__doc__ or "").strip(), *(ask(question, transport) for transport in TRANSPORTS)])
+    return text.getvalue()
