@@ -300,6 +300,25 @@ def test_a_lease_from_before_the_machine_started_again_is_over(path):
     file.release()
 
 
+def test_a_lease_that_was_renewed_after_the_keeper_looked_at_the_clock_is_not_over(path, monkeypatch):
+    file = File.open(path)
+    store = Store(file)
+    store.declare_queue("mail")
+    store.publish("", [("mail", (b"x", {}, None, None, {}))])
+    consumer = Consumer(store, "mail", lease=10)
+    message = consumer.get()
+    monkeypatch.setattr(Consumer, "renew", lambda self: None)
+    file.write(lambda connection: connection.execute("UPDATE consumer SET deadline_ns = ?", (time.monotonic_ns() + 11 * 10**9,)))
+
+    Keeper.of(file).go_round()
+
+    consumer.ack(message)
+    assert store.consumers("mail") == 1
+    consumer.close()
+    assert store.counts(["mail"]) == {"mail": 0}
+    file.release()
+
+
 def test_a_file_of_another_process_of_ours_is_found_by_either_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with kombu.Connection(transport=Transport, transport_options={"path": "shop.db"}) as one, connect(str(tmp_path / "shop.db")) as two:

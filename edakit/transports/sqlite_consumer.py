@@ -35,8 +35,10 @@ _LARGE: Final = 4_000_000
 """How much to take at once [bytes of bodies]: a hundred giants must not fill the memory."""
 
 # First what was given back and is due, then what is new or back in its old place: the order of memory://.
-_DUE: Final = CONTENT + " WHERE m.queue = ? AND m.consumer = 0 AND m.due_ns BETWEEN 1 AND ? ORDER BY m.due_ns, m.id LIMIT ?"
-_NEW: Final = CONTENT + " WHERE m.queue = ? AND m.consumer = 0 AND m.due_ns = 0 ORDER BY m.id LIMIT ?"
+_DUE: Final = CONTENT + " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 AND m.due_ns > 0 AND m.due_ns <= ? ORDER BY m.due_ns, m.id LIMIT ?"
+_NEW: Final = CONTENT + " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 AND m.due_ns = 0 ORDER BY m.id LIMIT ?"
+_DUES: Final = "SELECT min(due_ns) FROM message WHERE id BETWEEN ? AND ? AND consumer = 0 AND due_ns > 0"
+_ANYTHING: Final = "SELECT 1 FROM message WHERE id BETWEEN ? AND ? AND consumer = 0 AND due_ns <= ? LIMIT 1"
 
 
 class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
@@ -144,8 +146,7 @@ class Consumer:
 
     def ack(self, message: Message) -> None:
         """Note that *message* is done; written with others in one transaction, at the latest after a few milliseconds."""
-        if self.taken.pop(message.row, None) is None:
-            raise MessageStateError(f"message {message.row} of queue {self.queue.name!r} is not this consumer's any more")
+        self._let_go(message)
         message._state = "ACK"
         self._acked.append(message.row)
         if len(self._acked) >= _ACKS:
@@ -153,14 +154,18 @@ class Consumer:
 
     def give_back(self, message: Message, due_ns: int, attempt: int) -> None:
         """Put *message* back into the queue, to be delivered when it is due [ns]; 0 for its old place."""
-        if self.taken.pop(message.row, None) is None:
-            raise MessageStateError(f"message {message.row} of queue {self.queue.name!r} is not this consumer's any more")
+        self._let_go(message)
         message._state = "REQUEUED"
         self._returned.append((due_ns, attempt, message.row))
         self._try_to_flush()
         if due_ns and (self._due_ns is None or due_ns < self._due_ns):
             self._due_ns = due_ns
         self.file.wake(self.queue.id)
+
+    def _let_go(self, message: Message) -> None:
+        # Not by its row alone: the row of a message that was acked may be another's by now.
+        if self.taken.get(message.row) is not message or self.taken.pop(message.row, None) is None:
+            raise MessageStateError(f"a message of queue {self.queue.name!r} is not this consumer's any more: it was settled, or its lease ended")
 
     def flush(self) -> None:
         """Write the acks that wait.
@@ -195,8 +200,7 @@ class Consumer:
 
     def next_due_ns(self) -> int | None:
         """When the earliest message that waits for its time is due [ns]; None if none waits."""
-        rows = self.file.read("SELECT min(due_ns) FROM message WHERE queue = ? AND consumer = 0 AND due_ns > 0", (self.queue.id,))
-        self._due_ns = rows[0][0]
+        self._due_ns = self.file.read(_DUES, self.queue.ids)[0][0]
         return self._due_ns
 
     def __len__(self) -> int:
@@ -235,12 +239,12 @@ class Consumer:
 
     def _anything(self, now: int) -> bool:
         # Asked without the right to write: somebody else may need that.
-        return bool(self.file.read("SELECT 1 FROM message WHERE queue = ? AND consumer = 0 AND due_ns <= ? LIMIT 1", (self.queue.id, now)))
+        return bool(self.file.read(_ANYTHING, (*self.queue.ids, now)))
 
     def _take(self, connection: sqlite3.Connection, now: int, most: int) -> list[Message]:
         self._renew(connection)
         rows: list[Any] = []
-        found = chain(connection.execute(_DUE, (self.queue.id, now, most)), connection.execute(_NEW, (self.queue.id, most)))
+        found = chain(connection.execute(_DUE, (*self.queue.ids, now, most)), connection.execute(_NEW, (*self.queue.ids, most)))
         size = 0
         while len(rows) < most and size < _LARGE and (row := next(found, None)):
             rows.append(row)
@@ -268,7 +272,7 @@ class Consumer:
 
     def _sign_off(self, connection: sqlite3.Connection, rows: list[int]) -> None:
         connection.executemany("UPDATE message SET redelivered = 1 WHERE id = ? AND consumer = ?", [(row, self.id) for row in rows])
-        connection.execute("UPDATE message SET consumer = 0 WHERE queue = ? AND consumer = ?", (self.queue.id, self.id))
+        connection.execute("UPDATE message SET consumer = 0 WHERE consumer = ? AND consumer > 0", (self.id,))
         connection.execute("DELETE FROM consumer WHERE id = ?", (self.id,))
 
     def _put_buffer_back(self) -> None:

@@ -94,17 +94,18 @@ class Keeper:
         for consumer in tuple(self.file.consumers):
             consumer.renew()
         now = time.monotonic_ns()
-        # Neither over, nor further away than a lease is long: the machine's clock begins anew when it starts.
-        over = "NOT (deadline_ns BETWEEN ? AND ? + lease_ns)"
+        # Neither over, nor further away than any promise: the machine's clock begins anew when it starts. Twice as far, because a lease
+        # that was renewed after this thread looked at the clock ends later than one lease from then.
+        over = "NOT (deadline_ns BETWEEN ? AND ? + 2 * lease_ns)"
         if self.file.read(f"SELECT 1 FROM consumer WHERE {over} LIMIT 1", (now, now)):  # noqa: S608 (no value in it)
             self.file.write(lambda connection: self._bury(connection, over, (now, now)))
             self._wake_all()
 
     @staticmethod
     def _bury(connection: sqlite3.Connection, over: str, values: tuple[int, int]) -> None:
-        for consumer, queue in connection.execute(f"SELECT id, queue FROM consumer WHERE {over}", values).fetchall():  # noqa: S608 (as above)
-            connection.execute("UPDATE message SET consumer = 0, redelivered = 1 WHERE queue = ? AND consumer = ?", (queue, consumer))
-            connection.execute("DELETE FROM consumer WHERE id = ?", (consumer,))
+        for consumer in connection.execute(f"SELECT id FROM consumer WHERE {over}", values).fetchall():  # noqa: S608 (as above)
+            connection.execute("UPDATE message SET consumer = 0, redelivered = 1 WHERE consumer = ? AND consumer > 0", consumer)
+            connection.execute("DELETE FROM consumer WHERE id = ?", consumer)
 
     def _wake_all(self) -> None:
         for queue in tuple(self.file.listeners):

@@ -26,8 +26,10 @@ TABLES: Final = (
     # Who takes messages: alive until the deadline [ns of the machine's monotonic clock]. Numbers are never used again: they tell an owner from the next.
     "CREATE TABLE consumer (id INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER NOT NULL, deadline_ns INTEGER NOT NULL, lease_ns INTEGER NOT NULL)",
     # A queue's own copy: what it says stands in the log at its offset, or else here. consumer 0: it waits; due_ns 0: it never was given back.
-    """CREATE TABLE message (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, offset INTEGER, attempt INTEGER NOT NULL DEFAULT 1,
+    # The id is the queue's number times 2**40 and a count: each queue lies together and in order, and a publish writes no index.
+    """CREATE TABLE message (id INTEGER PRIMARY KEY, offset INTEGER, attempt INTEGER NOT NULL DEFAULT 1,
         redelivered INTEGER NOT NULL DEFAULT 0, due_ns INTEGER NOT NULL DEFAULT 0, consumer INTEGER NOT NULL DEFAULT 0,
         body BLOB, headers TEXT, content_type TEXT, content_encoding TEXT, properties TEXT)""",
-    "CREATE INDEX message_next ON message (queue, consumer, due_ns)",
+    "CREATE INDEX message_taken ON message (consumer) WHERE consumer > 0",
+    "CREATE INDEX message_due ON message (due_ns) WHERE due_ns > 0",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,10 @@ CONTENT: Final = """SELECT m.id, m.attempt, m.redelivered, coalesce(l.body, m.bo
     coalesce(l.content_encoding, m.content_encoding), coalesce(l.properties, m.properties) FROM message m LEFT JOIN log l ON l.offset = m.offset"""
 """What a row of `message` says, in the log or by itself."""
 
-_WAITING: Final = " WHERE m.queue = ? AND m.consumer = 0 ORDER BY m.id"
+_WAITING: Final = " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 ORDER BY m.id"
+_NEXT: Final = "SELECT coalesce(max(id), ?1) + 1 FROM message WHERE id BETWEEN ?1 AND ?2"
+_LOGGED: Final = f"INSERT INTO message (id, offset) VALUES (({_NEXT}), ?3)"  # noqa: S608 (no value in it)
+_PRIVATE: Final = f"INSERT INTO message (id, body, headers, content_type, content_encoding, properties) VALUES (({_NEXT}), ?3, ?4, ?5, ?6, ?7)"  # noqa: S608
 
 _BLOCK: Final = 500
 """How many events of the log are read at a time: a longer look would keep SQLite from tidying up behind the writers."""
@@ -100,14 +104,14 @@ class Store(Topology):
             return False
         touched[queue] = None
         if offset is None:
-            connection.execute("INSERT INTO message (queue, body, headers, content_type, content_encoding, properties) VALUES (?,?,?,?,?,?)", (queue.id, *row))
+            connection.execute(_PRIVATE, (*queue.ids, *row))
         else:
-            connection.execute("INSERT INTO message (queue, offset) VALUES (?,?)", (queue.id, offset))
+            connection.execute(_LOGGED, (*queue.ids, offset))
         return True
 
     def _make_room(self, connection: sqlite3.Connection, queue: Queue, content: Content, dropped: list[Any]) -> bool:
         waiting = connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM message WHERE queue = ? AND consumer = 0 LIMIT ?)", (queue.id, queue.bound)
+            "SELECT count(*) FROM (SELECT 1 FROM message WHERE id BETWEEN ? AND ? AND consumer = 0 LIMIT ?)", (*queue.ids, queue.bound)
         ).fetchone()[0]
         if waiting < (queue.bound or 0):
             return True
@@ -116,7 +120,7 @@ class Store(Topology):
             return False
         if queue.when_full != "drop oldest":
             raise _Full(queue)
-        oldest = connection.execute(CONTENT + " WHERE m.queue = ? AND m.consumer = 0 ORDER BY m.due_ns, m.id LIMIT 1", (queue.id,)).fetchone()
+        oldest = connection.execute(CONTENT + " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 ORDER BY m.due_ns, m.id LIMIT 1", queue.ids).fetchone()
         connection.execute("DELETE FROM message WHERE id = ?", oldest[:1])
         dropped.append((queue, load(oldest)))
         return True
@@ -140,7 +144,7 @@ class Store(Topology):
     def consumers(self, name: str) -> int:
         """Return how many take messages from a queue, in all processes."""
         rows = self.file.read("SELECT deadline_ns, lease_ns FROM consumer WHERE queue = ?", (self._found(name).id,))
-        return sum(0 <= deadline_ns - time.monotonic_ns() <= lease_ns for deadline_ns, lease_ns in rows)
+        return sum(0 <= deadline_ns - time.monotonic_ns() <= 2 * lease_ns for deadline_ns, lease_ns in rows)
 
     def _tell(self, touched: Iterable[Queue], dropped: list[tuple[Queue, Content]]) -> None:
         for queue in touched:
@@ -151,7 +155,7 @@ class Store(Topology):
 
     def browse(self, name: str) -> list[Content]:
         """Return what waits in a queue, oldest first; it stays there."""
-        return [load(row) for row in self.file.read(CONTENT + _WAITING, (self._found(name).id,))]
+        return [load(row) for row in self.file.read(CONTENT + _WAITING, self._found(name).ids)]
 
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
         """Move what waits in one queue to another, with changed headers, in one transaction: all of it or nothing."""
@@ -162,7 +166,7 @@ class Store(Topology):
         def insert(connection: sqlite3.Connection) -> int:
             dropped.clear()
             self._refresh(connection)
-            rows = connection.execute(CONTENT + _WAITING, (start.id,)).fetchall()
+            rows = connection.execute(CONTENT + _WAITING, start.ids).fetchall()
             connection.executemany("DELETE FROM message WHERE id = ?", [row[:1] for row in rows])
             for row in rows:
                 body, known, *rest = load(row)
@@ -177,18 +181,20 @@ class Store(Topology):
     def purge(self, name: str) -> int:
         """Remove what waits in a queue; return how many messages."""
         queue = self._found(name)
-        return self.file.write(lambda connection: connection.execute("DELETE FROM message WHERE queue = ? AND consumer = 0", (queue.id,)).rowcount)
+        return self.file.write(lambda connection: connection.execute("DELETE FROM message WHERE id BETWEEN ? AND ? AND consumer = 0", queue.ids).rowcount)
 
     def count(self, name: str) -> int:
         """Return how many messages wait in a queue, those that somebody has taken not counted [messages]."""
-        return int(self.file.read("SELECT count(*) FROM message WHERE queue = ? AND consumer = 0", (self._found(name).id,))[0][0])
+        return int(self.file.read("SELECT count(*) FROM message WHERE id BETWEEN ? AND ? AND consumer = 0", self._found(name).ids)[0][0])
 
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """Return how many messages of each queue wait or are being handled, all at one moment [messages]."""
-        found = {name: self._found(name).id for name in names}
-        marks = ",".join("?" * len(found))
-        rows = dict(self.file.read(f"SELECT queue, count(*) FROM message WHERE queue IN ({marks}) GROUP BY queue", tuple(found.values())))  # noqa: S608 (marks only)
-        return {name: rows.get(number, 0) for name, number in found.items()}
+        found = {name: self._found(name).ids for name in names}
+        if not found:
+            return {}
+        each = "(SELECT count(*) FROM message WHERE id BETWEEN ? AND ?)"
+        (row,) = self.file.read(f"SELECT {', '.join([each] * len(found))}", tuple(chain.from_iterable(found.values())))
+        return dict(zip(found, row, strict=True))
 
     def replay(self, exchange: str, offset: int) -> Iterator[tuple[int, str, Content]]:
         """Yield (offset, routing key, content) of what was published to *exchange*, from *offset* to what is the end now."""
