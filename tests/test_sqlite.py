@@ -158,6 +158,8 @@ def test_mandatory_missing_names_and_conflicts_are_errors(path):
             channel.exchange_declare("shop", "fanout")
         with pytest.raises(ChannelError, match="give the queue a name"):
             channel.queue_declare("")
+        with pytest.raises(ChannelError, match="no queue here knows x-message-ttl"):
+            channel.queue_declare("brief", arguments={"x-message-ttl": 1000})
 
 
 def test_routes_follow_bind_unbind_and_delete_of_any_process(path):
@@ -190,6 +192,32 @@ def test_fanout_default_exchange_purge_and_bounds(path):
         assert channel.queue_purge("mail") == 2
         channel.queue_delete("stock", if_empty=True)
         assert size(channel, "stock") == 1
+
+
+def test_a_publisher_waits_for_room_that_another_process_makes(url):
+    bus, other = Bus(url), Bus(f"{url}&sync=full")  # another mode: another connection to the file, as from another process
+    queue(bus, bound=2, when_full="wait")
+    with taker(other, prefetch=1) as slow:
+
+        def work():
+            for _ in range(20):
+                message = slow.take()
+                time.sleep(0.005)
+                message.ack()
+
+        working = threading.Thread(target=work)
+        working.start()
+        for number in range(20):
+            bus.publish(added(number))
+            assert bus.backlog("mail") <= 2
+        working.join()
+    bus.publish_many([added(1), added(2)])
+    before = time.monotonic()
+    with pytest.raises(QueueFullError):
+        bus.publish(added(3))
+    assert time.monotonic() - before < 1, "nobody takes: nobody would make room"
+    bus.close()
+    other.close()
 
 
 def test_opening_and_closing_leaves_one_file_and_no_thread(path):

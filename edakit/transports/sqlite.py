@@ -137,6 +137,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         arguments = arguments or {}
         if not queue:
             raise ChannelError("PRECONDITION_FAILED - give the queue a name: several processes share the file", (50, 10), "Channel.queue_declare", "406")
+        if unknown := sorted(arguments.keys() - {"x-max-length", "x-overflow"}):
+            raise ChannelError(f"NOT_IMPLEMENTED - no queue here knows {', '.join(unknown)}", (50, 10), "Channel.queue_declare", "540")
         if not passive:
             self.store.declare_queue(queue, arguments.get("x-max-length"), arguments.get("x-overflow", "raise"))
         return queue_declare_ok_t(queue, self._size(queue), self.store.consumers(queue))

@@ -22,9 +22,9 @@ CONTENT: Final = """SELECT m.id, m.attempt, m.redelivered, coalesce(l.body, m.bo
 """What a row of `message` says, in the log or by itself."""
 
 _WAITING: Final = " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 ORDER BY m.id"
-_NEXT: Final = "SELECT coalesce(max(id), ?1) + 1 FROM message WHERE id BETWEEN ?1 AND ?2"
-_LOGGED: Final = f"INSERT INTO message (id, offset) VALUES (({_NEXT}), ?3)"  # noqa: S608 (no value in it)
-_PRIVATE: Final = f"INSERT INTO message (id, body, headers, content_type, content_encoding, properties) VALUES (({_NEXT}), ?3, ?4, ?5, ?6, ?7)"  # noqa: S608
+_NEXT: Final = "SELECT coalesce(max(id), ?) + 1 FROM message WHERE id BETWEEN ? AND ?"
+_LOGGED: Final = f"INSERT INTO message (id, offset) VALUES (({_NEXT}), ?)"  # noqa: S608 (no value in it)
+_PRIVATE: Final = f"INSERT INTO message (id, body, headers, content_type, content_encoding, properties) VALUES (({_NEXT}), ?, ?, ?, ?, ?)"  # noqa: S608
 
 _BLOCK: Final = 500
 """How many events of the log are read at a time: a longer look would keep SQLite from tidying up behind the writers."""
@@ -104,9 +104,9 @@ class Store(Topology):
             return False
         touched[queue] = None
         if offset is None:
-            connection.execute(_PRIVATE, (*queue.ids, *row))
+            connection.execute(_PRIVATE, (queue.ids[0], *queue.ids, *row))
         else:
-            connection.execute(_LOGGED, (*queue.ids, offset))
+            connection.execute(_LOGGED, (queue.ids[0], *queue.ids, offset))
         return True
 
     def _make_room(self, connection: sqlite3.Connection, queue: Queue, content: Content, dropped: list[Any]) -> bool:

@@ -425,6 +425,33 @@ def test_a_waiting_consumer_is_woken_at_once(broker_url):
     assert sorted(waits)[15] < 0.02, "kombu's own sleep for a second here"
 
 
+PUBLISH_NOW_AND_THEN = """
+import sys, time
+from edakit import Bus
+from tests.conformance.helpers import added
+bus = Bus(sys.argv[1])
+for _ in range(30):
+    bus.publish(added(time.time_ns()))
+    time.sleep(0.02)
+bus.close()
+"""
+
+
+def test_a_waiting_consumer_is_woken_by_another_process(broker_url, can):
+    if not can.processes:
+        assert not can.durable, "what several processes cannot share lives in one"
+        return
+    with opened(broker_url) as bus:
+        queue(bus)
+        with taker(bus) as taking, process(PUBLISH_NOW_AND_THEN, broker_url):
+            waits = []
+            for _ in range(30):
+                (sent,) = numbers(taking.take_all(1))
+                waits.append((time.time_ns() - sent) / 1e9)
+
+    assert sorted(waits)[15] < 0.05, "a few milliseconds; kombu's own poll once a second"
+
+
 @pytest.mark.parametrize("when_full", ["raise", "wait", "drop newest", "drop oldest"])
 def test_a_bounded_queue_does_what_its_policy_says_where_the_broker_can(broker_url, can, when_full):
     component, seen = recorder("mail", bound=3, when_full=when_full, prefetch=1)
