@@ -13,6 +13,8 @@ import pytest
 
 from edakit import App, Backoff, CapabilityError, Component, CrashPoint, Faults, Inbox
 from edakit.errors import ClosedError, InvalidValueError, QueueFullError, UnroutableEventError
+from edakit.shop import build_shop, state_hash
+from edakit.shop import events as shop_language
 from tests.chaos.test_memory import forty_kinds_of_garbage
 from tests.conformance.helpers import Taker, added, in_namespace, kill, numbers, opened, process, publish_raw, queue, taker, until
 from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, recorder
@@ -97,6 +99,23 @@ def test_an_event_that_nobody_is_bound_to_is_refused_where_that_is_asked_for(bro
             bus.publish(OrderPlaced(order_id="o-1"), must_route=True)
         if can.must_route:
             assert bus.publish(added(1), must_route=True).queues in {1, None}
+
+
+def test_the_shop_comes_to_the_same_end_on_every_broker(broker_url):
+    def end(**options):
+        shop = build_shop(takes={}, seed=3, payment_failure=0.3, **options)
+        products = list(shop.state.catalogue.products)[:7]
+        for number in range(40):
+            for line in range(3):
+                shop.send(shop_language.AddItem(cart_id=f"c-{number}", product_id=products[number * line % 7], quantity=line + 1))
+            if number % 4:
+                shop.send(shop_language.CheckOut(cart_id=f"c-{number}"))
+        shop.run_until_idle()
+        found = state_hash(shop)
+        shop.close()
+        return found
+
+    assert end(broker=broker_url) == end(broker="memory://", clock="virtual")
 
 
 def test_a_late_subscriber_gets_what_comes_after(broker_url):
