@@ -17,8 +17,9 @@ from kombu.transport import virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
 from edakit.transports.broker import Content
-from edakit.transports.sqlite_consumer import LEASE, Consumer, Message
+from edakit.transports.sqlite_consumer import LEASE, Consumer
 from edakit.transports.sqlite_file import File
+from edakit.transports.sqlite_message import Message
 from edakit.transports.sqlite_store import Store
 
 __all__ = ["Channel", "Transport"]

@@ -16,7 +16,7 @@ __all__ = ["Keeper"]
 _FASTEST: Final = 0.001
 """Between two looks whether another process has written, just after one has [s]."""
 _SLOWEST: Final = 0.005
-"""The same, when nothing happens [s]: what a wake between processes takes at most, for half a percent of a processor."""
+"""The same, when nothing happens [s]: what a wake between processes takes at most, for one to two percent of a processor."""
 _RENEWALS: Final = 4
 """How often a lease is renewed within its time: three in a row may fail."""
 _LONGEST_ROUND: Final = 1.0

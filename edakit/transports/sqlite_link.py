@@ -13,8 +13,9 @@ from edakit.errors import BrokerError
 from edakit.transports.broker import Content
 from edakit.transports.link import EXCHANGE, Link, Logged, Subscription
 from edakit.transports.sqlite import Transport
-from edakit.transports.sqlite_consumer import LEASE, Consumer, Message
+from edakit.transports.sqlite_consumer import LEASE, Consumer
 from edakit.transports.sqlite_file import File
+from edakit.transports.sqlite_message import Message
 from edakit.transports.sqlite_store import Store
 
 __all__ = ["SqliteLink", "SqliteSubscription", "open_link"]

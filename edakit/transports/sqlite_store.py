@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -25,10 +25,15 @@ _WAITING: Final = " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 ORDER BY m.id"
 _NEXT: Final = "SELECT coalesce(max(id), ?) + 1 FROM message WHERE id BETWEEN ? AND ?"
 _LOGGED: Final = f"INSERT INTO message (id, offset) VALUES (({_NEXT}), ?)"  # noqa: S608 (no value in it)
 _PRIVATE: Final = f"INSERT INTO message (id, body, headers, content_type, content_encoding, properties) VALUES (({_NEXT}), ?, ?, ?, ?, ?)"  # noqa: S608
+_COUNT: Final = "SELECT count(*) FROM (SELECT 1 FROM message WHERE id BETWEEN ? AND ? AND consumer = 0 LIMIT ?)"
+_OLDEST: Final = CONTENT + " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 ORDER BY m.due_ns, m.id LIMIT 1"
+_LOG: Final = """INSERT INTO log (exchange, routing_key, body, headers, content_type, content_encoding, properties, published_ns)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 
 _BLOCK: Final = 500
 """How many events of the log are read at a time: a longer look would keep SQLite from tidying up behind the writers."""
 
+_T = TypeVar("_T")
 _encode, _load = msgspec.json.Encoder(enc_hook=str).encode, msgspec.json.Decoder().decode
 
 
@@ -36,6 +41,40 @@ class _Full(Exception):  # noqa: N818 (undoes the transaction; never seen outsid
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         super().__init__(queue)
+
+
+class _Writing:
+    """One transaction that puts messages into queues, and what is to be told when it is committed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.touched: dict[Queue, None] = {}
+        self.dropped: list[tuple[Queue, Content]] = []
+
+    def put(self, queue: Queue, content: Content, row: tuple[Any, ...], offset: int | None = None) -> bool:
+        """Give a queue its copy of *content*, in the log at *offset* or else as *row*; return whether it took it."""
+        if queue.bound is not None and not self._make_room(queue, content):
+            return False
+        self.touched[queue] = None
+        first, last = queue.ids
+        if offset is None:
+            self.connection.execute(_PRIVATE, (first, first, last, *row))
+        else:
+            self.connection.execute(_LOGGED, (first, first, last, offset))
+        return True
+
+    def _make_room(self, queue: Queue, content: Content) -> bool:
+        if self.connection.execute(_COUNT, (*queue.ids, queue.bound)).fetchone()[0] < queue.bound:
+            return True
+        if queue.when_full == "drop newest":
+            self.dropped.append((queue, content))
+            return False
+        if queue.when_full != "drop oldest":
+            raise _Full(queue)
+        oldest = self.connection.execute(_OLDEST, queue.ids).fetchone()
+        self.connection.execute("DELETE FROM message WHERE id = ?", oldest[:1])
+        self.dropped.append((queue, load(oldest)))
+        return True
 
 
 class Store(Topology):
@@ -65,67 +104,30 @@ class Store(Topology):
             UnroutableEventError: *must_route*, and nobody is bound. Nothing was published.
             ChannelError: there is no such exchange.
         """
-        dropped: list[tuple[Queue, Content]] = []
-        touched: dict[Queue, None] = {}
 
-        def insert(connection: sqlite3.Connection) -> list[int]:
-            dropped.clear()
-            touched.clear()
+        def insert(connection: sqlite3.Connection) -> tuple[list[int], _Writing]:
             self._refresh(connection)
-            return [self._insert(connection, exchange, key, content, must_route, touched, dropped) for key, content in batch]
+            writing = _Writing(connection)
+            return [self._insert(writing, exchange, key, content, must_route=must_route) for key, content in batch], writing
 
-        taken: list[int] = self._with_room(insert)
-        self._tell(touched, dropped)
+        taken, writing = self._with_room(insert)
+        self._tell(writing)
         return taken
 
-    def _insert(
-        self, connection: sqlite3.Connection, exchange: str, key: str, content: Content, must_route: bool, touched: dict[Queue, None], dropped: list[Any]
-    ) -> int:
-        if not exchange:
-            names: tuple[str, ...] = (key,) if key in self._queues else ()
-        else:
+    def _insert(self, writing: _Writing, exchange: str, key: str, content: Content, *, must_route: bool) -> int:
+        if exchange:
             number, known = self._exchange(exchange)
-            names = known.route(key)
+            names, bound = known.route(key), known.bindings
+        else:
+            names, bound = ((key,) if key in self._queues else ()), list
         if must_route and not names:
-            raise UnroutableEventError(key, known.bindings() if exchange else ())
+            raise UnroutableEventError(key, bound())
         row, offset = dump(content), None
         if exchange:
-            offset = connection.execute(
-                "INSERT INTO log (exchange, routing_key, body, headers, content_type, content_encoding, properties, published_ns) VALUES (?,?,?,?,?,?,?,?)",
-                (number, key, *row, self.now_ns()),
-            ).lastrowid
-        return sum(self._put(connection, self._queues[name], offset, row, content, touched, dropped) for name in names)
+            offset = writing.connection.execute(_LOG, (number, key, *row, self.now_ns())).lastrowid
+        return sum(writing.put(self._queues[name], content, row, offset) for name in names)
 
-    def _put(
-        self, connection: sqlite3.Connection, queue: Queue, offset: int | None, row: Any, content: Content, touched: dict[Queue, None], dropped: list[Any]
-    ) -> bool:
-        """Give one queue its copy; return whether it took it."""
-        if queue.bound is not None and not self._make_room(connection, queue, content, dropped):
-            return False
-        touched[queue] = None
-        if offset is None:
-            connection.execute(_PRIVATE, (queue.ids[0], *queue.ids, *row))
-        else:
-            connection.execute(_LOGGED, (queue.ids[0], *queue.ids, offset))
-        return True
-
-    def _make_room(self, connection: sqlite3.Connection, queue: Queue, content: Content, dropped: list[Any]) -> bool:
-        waiting = connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM message WHERE id BETWEEN ? AND ? AND consumer = 0 LIMIT ?)", (*queue.ids, queue.bound)
-        ).fetchone()[0]
-        if waiting < (queue.bound or 0):
-            return True
-        if queue.when_full == "drop newest":
-            dropped.append((queue, content))
-            return False
-        if queue.when_full != "drop oldest":
-            raise _Full(queue)
-        oldest = connection.execute(CONTENT + " WHERE m.id BETWEEN ? AND ? AND m.consumer = 0 ORDER BY m.due_ns, m.id LIMIT 1", queue.ids).fetchone()
-        connection.execute("DELETE FROM message WHERE id = ?", oldest[:1])
-        dropped.append((queue, load(oldest)))
-        return True
-
-    def _with_room(self, insert: Callable[[sqlite3.Connection], Any]) -> Any:
+    def _with_room(self, insert: Callable[[sqlite3.Connection], _T]) -> _T:
         """Write with *insert*; where a full queue says "wait", wait until there is room, in whichever process it is made."""
         begun = time.monotonic()
         while True:
@@ -146,10 +148,10 @@ class Store(Topology):
         rows = self.file.read("SELECT deadline_ns, lease_ns FROM consumer WHERE queue = ?", (self._found(name).id,))
         return sum(0 <= deadline_ns - time.monotonic_ns() <= 2 * lease_ns for deadline_ns, lease_ns in rows)
 
-    def _tell(self, touched: Iterable[Queue], dropped: list[tuple[Queue, Content]]) -> None:
-        for queue in touched:
+    def _tell(self, writing: _Writing) -> None:
+        for queue in writing.touched:
             self.file.wake(queue.id)
-        for queue, content in dropped:
+        for queue, content in writing.dropped:
             if queue.name in self.on_drop:
                 self.on_drop[queue.name](content)
 
@@ -160,22 +162,20 @@ class Store(Topology):
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
         """Move what waits in one queue to another, with changed headers, in one transaction: all of it or nothing."""
         start = self._found(source)
-        dropped: list[tuple[Queue, Content]] = []
-        touched: dict[Queue, None] = {}
 
-        def insert(connection: sqlite3.Connection) -> int:
-            dropped.clear()
+        def insert(connection: sqlite3.Connection) -> tuple[int, _Writing]:
             self._refresh(connection)
+            writing, end = _Writing(connection), self._found(target)
             rows = connection.execute(CONTENT + _WAITING, start.ids).fetchall()
             connection.executemany("DELETE FROM message WHERE id = ?", [row[:1] for row in rows])
             for row in rows:
                 body, known, *rest = load(row)
                 content = (body, headers(known), *rest)
-                self._put(connection, self._found(target), None, dump(content), content, touched, dropped)
-            return len(rows)
+                writing.put(end, content, dump(content))
+            return len(rows), writing
 
-        moved: int = self._with_room(insert)
-        self._tell(touched, dropped)
+        moved, writing = self._with_room(insert)
+        self._tell(writing)
         return moved
 
     def purge(self, name: str) -> int:

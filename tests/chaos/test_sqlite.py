@@ -121,7 +121,8 @@ def kill_consumers(url, tmp_path, *, size, kills, seconds):
     flowing = threading.Thread(target=flow)
     flowing.start()
     for kill in range(kills):
-        with process("consume", url, tmp_path / "effects.db") as running:
+        # So slow that there always is a backlog: a consumer that idles has nothing that a kill could take.
+        with process("consume", url, tmp_path / "effects.db", 0.0003) as running:
             if dead:
                 until(lambda dead=dead: not dead & consumers())
                 waits.append(time.monotonic() - killed_at)
