@@ -32,7 +32,8 @@ class Bus:
     """One broker and what this process has declared on it.
 
     Args:
-        url: Address of the broker. `memory://` is private to this bus, `memory://name` is shared within the process.
+        url: Address of the broker. `memory://` is private to this bus, `memory://name` is shared within the process, `sqlite:///shop.db` within
+            the machine. `?namespace=class-a` keeps two users of one broker apart.
         clock: What tells the time; by default the machine.
         seed: Where event ids come from; None makes them unique among all processes.
         trace: Where publications are recorded.

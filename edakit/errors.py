@@ -163,14 +163,17 @@ class BrokerError(EdakitError):
 
 
 class ForkedError(EdakitError):
-    """A connection that another process opened was used after a fork."""
+    """What another process had opened was used after a fork."""
 
     def __init__(self, what: str, opened: int, used: int) -> None:
         self.what, self.opened, self.used = what, opened, used
         super().__init__(what, opened, used)
 
     def __str__(self) -> str:
-        return f"{self.what} was opened by process {self.opened} and is used in process {self.used}, its fork; make a new one in the new process"
+        return (
+            f"{self.what} was opened by process {self.opened} and is used in process {self.used}, its fork; "
+            "open it in the new process only, not before the fork (multiprocessing: choose the start method 'spawn')"
+        )
 
 
 class CapabilityError(EdakitError):

@@ -354,6 +354,74 @@ def test_a_file_of_another_process_of_ours_is_found_by_either_path(tmp_path, mon
         assert len(File.opened) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_of_a_process_that_has_the_file_open_may_not_open_it_again_because_sqlite_would_lose_what_it_writes(path, url):
+    code = """
+import os, sqlite3, sys
+from edakit import Bus
+from edakit.errors import ForkedError
+bus = Bus(sys.argv[1])
+if not os.fork():
+    try:
+        Bus(sys.argv[1])
+    except ForkedError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.wait()
+bus.close()
+if not os.fork():
+    Bus(sys.argv[1]).close()
+    print("closed before the fork: all is well", flush=True)
+    os._exit(0)
+os.wait()
+"""
+    told = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert "shop.db was opened by process" in told[0]
+    assert "choose the start method 'spawn'" in told[0]
+    assert told[1] == "closed before the fork: all is well"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_sqlite_itself_loses_what_a_fork_writes(path):
+    code = """
+import os, sqlite3, sys
+parent = sqlite3.connect(sys.argv[1], isolation_level=None)
+parent.execute("PRAGMA journal_mode=wal")
+parent.execute("CREATE TABLE t (x)")
+(heard, tell), (closed, close) = os.pipe(), os.pipe()
+if not os.fork():
+    child = sqlite3.connect(sys.argv[1], isolation_level=None)
+    child.execute("INSERT INTO t VALUES (1)")
+    os.write(tell, b"x")
+    os.read(closed, 1)
+    child.execute("INSERT INTO t VALUES (2)")
+    os._exit(0)
+os.read(heard, 1)
+parent.close()
+os.write(close, b"x")
+os.wait()
+print(sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM t").fetchone()[0])
+"""
+    written = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
+
+    assert written == "1\n", "if this is 2 one day, a fork may open the file again"
+
+
+def test_a_finalizer_in_the_middle_of_a_transaction_joins_it(url):
+    bus, dying = Bus(url), Bus(url)
+    queue(bus)
+    bus.publish(added(1))
+    taking = Taker(dying)
+    taking.take()
+
+    bus.link.file.write(lambda connection: dying.close())
+
+    with taker(bus) as again:
+        assert numbers(again.take_all(1)) == [1]
+    bus.close()
+
+
 # What a file can do to us: each a clear error, and nothing lost.
 
 

@@ -47,7 +47,7 @@ class File:
 
     opened: ClassVar[dict[tuple[str, str], File]] = {}
     _opening: ClassVar[threading.Lock] = threading.Lock()
-    _inherited: ClassVar[list[Any]] = []
+    _inherited: ClassVar[dict[str, File]] = {}
 
     def __init__(self, path: Path, sync: str) -> None:
         self.path, self.sync, self.users = path, sync, 0
@@ -77,8 +77,12 @@ class File:
 
         Raises:
             BrokerError: it cannot be used, with the reason.
+            ForkedError: the process that this one was forked from had it open. SQLite would believe to have locks that only the parent has,
+                and lose what is written here when the parent closes (measured with SQLite 3.40).
         """
         whole = Path(os.path.realpath(path))
+        if parents := cls._inherited.get(str(whole)):
+            raise ForkedError(parents.name, parents.process, os.getpid())
         with cls._opening:
             file = cls.opened.get((str(whole), sync))
             if file is None:
@@ -101,8 +105,8 @@ class File:
 
     @classmethod
     def forked(cls) -> None:
-        """In the child: forget what the parent opened, but never close it, since SQLite would then clean up under the parent's feet."""
-        cls._inherited.extend(file.connection for file in cls.opened.values())
+        """In the child: keep what the parent opened from being used, and from being closed: SQLite would clean up under the parent's feet."""
+        cls._inherited |= {str(file.path): file for file in cls.opened.values()}
         cls.opened, cls._opening = {}, threading.Lock()
 
     def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -114,6 +118,9 @@ class File:
         self.check()
         with self.lock:
             self.check()
+            if self.connection.in_transaction:
+                # This very thread is in the middle of one, and a finalizer closes an app that nobody refers to any more.
+                return work(self.connection)
             self._patiently(self._begin)
             try:
                 result = work(self.connection)

@@ -178,6 +178,28 @@ def test_r1_a_slow_handler_keeps_its_event_because_its_lease_is_renewed_and_only
     assert (found["lost"], found["double_applied"]) == (0, 0)
 
 
+@BOTH
+def test_r1_a_consumer_that_froze_longer_than_its_lease_does_not_undo_what_others_did_and_works_on(url, tmp_path):
+    effects = Effects(str(tmp_path / "effects.db"))
+    with opened(url) as bus:
+        bus.declare(consumer(effects))
+        # It sleeps nearly all of the time: frozen in the middle of a transaction it would hold SQLite's lock, and everybody would wait.
+        with process("consume", url, tmp_path / "effects.db", 0.05) as frozen:
+            confirmed = {receipt.id for receipt in bus.publish_many(added(number) for number in range(500))}
+            until(effects.ids)
+            frozen.send_signal(signal.SIGSTOP)
+            with App(consumer(effects), broker=url) as app:
+                app.wait_until_idle(30)
+                frozen.send_signal(signal.SIGCONT)
+            until(lambda: bus.outstanding("carts") == 0)
+            confirmed |= {receipt.id for receipt in bus.publish_many(added(number) for number in range(500, 520))}
+            until(lambda: confirmed <= effects.ids())
+            assert bus.link.store.consumers("carts") == 1, "it found that it had lost its lease, and has another"
+
+    found = printed("R1 sqlite, frozen", confirmed, effects, crashed=1)
+    assert (found["lost"], found["double_applied"]) == (0, 0)
+
+
 @pytest.mark.parametrize("wrong", ["", "commit later"])
 def test_r1_what_was_confirmed_to_a_producer_that_is_killed_is_there_because_it_was_committed(url, tmp_path, wrong):
     effects = Effects(str(tmp_path / "effects.db"))

@@ -422,7 +422,7 @@ print([event.product_id for event in mailed])
     with process(code, broker_url) as running:
         says, handled = running.stdout.read().splitlines()
     assert "was opened by process" in says
-    assert "make a new one in the new process" in says
+    assert "open it in the new process only, not before the fork" in says
     assert handled == "['1', '3']"
 
 
