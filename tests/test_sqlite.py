@@ -564,24 +564,25 @@ def test_a_file_that_may_only_be_read_is_told(url):
 def test_a_file_and_a_folder_without_the_right_to_write_are_told_when_they_are_opened():
     code = """
 import os, sys
+from pathlib import Path
 from edakit import Bus
 from edakit.errors import BrokerError
+file = Path(sys.argv[1])
+Bus(f"sqlite:///{file.as_posix()}").close()
+file.chmod(0o444)
+file.parent.chmod(0o555)
 if hasattr(os, "geteuid") and os.geteuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)  # root may write whatever the rights say: go on as nobody
 try:
-    Bus(sys.argv[1])
+    Bus(f"sqlite:///{file.as_posix()}")
 except BrokerError as error:
     print(error)
 """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        Bus(f"sqlite:///{folder.as_posix()}/shop.db").close()
-        (folder / "shop.db").chmod(0o444)
-        folder.chmod(0o555)
-        told = subprocess.run([sys.executable, "-c", code, f"sqlite:///{folder.as_posix()}/shop.db"], capture_output=True, text=True, check=True).stdout
-        folder.chmod(0o755)
-        (folder / "shop.db").chmod(0o644)
+    with tempfile.TemporaryDirectory() as folder:
+        told = subprocess.run([sys.executable, "-c", code, f"{folder}/shop.db"], capture_output=True, text=True, check=True).stdout
+        Path(folder).chmod(0o755)
+        (Path(folder) / "shop.db").chmod(0o644)
 
     assert "may be read but not written" in told or "cannot be opened" in told, told
 
