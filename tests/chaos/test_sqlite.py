@@ -38,6 +38,13 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path.as_posix()}/shop.db?lease=0.5"
 
 
+@pytest.fixture
+def effects(tmp_path):
+    kept = Effects(str(tmp_path / "effects.db"))
+    yield kept
+    kept.connection.close()
+
+
 @pytest.fixture(autouse=True)
 def on_sqlite(url, monkeypatch):
     monkeypatch.setenv("EDAKIT_BROKER", url)
@@ -95,13 +102,13 @@ def printed(check, confirmed, effects, **more):
     return found
 
 
-def kill_consumers(url, tmp_path, *, size, kills, seconds):
+def kill_consumers(url, tmp_path, effects, *, size, kills, seconds):
     """Let *size* events flow for about *seconds* [s] to a consumer that is killed *kills* times.
 
     Returns:
-        The bus, the ids of the events, the effects, and how long after each kill but the last the dead one's messages were free again [s].
+        The bus, the ids of the events, and how long after each kill but the last the dead one's messages were free again [s].
     """
-    effects, confirmed, waits = Effects(str(tmp_path / "effects.db")), set(), []
+    confirmed, waits = set(), []
     bus = Bus(url)
     bus.declare(consumer(effects))
 
@@ -132,12 +139,12 @@ def kill_consumers(url, tmp_path, *, size, kills, seconds):
             running.wait()
             killed_at = time.monotonic()
     flowing.join()
-    return bus, confirmed, effects, waits
+    return bus, confirmed, waits
 
 
-def test_r1_a_consumer_that_is_killed_again_and_again_loses_nothing_and_applies_nothing_twice(url, tmp_path):
+def test_r1_a_consumer_that_is_killed_again_and_again_loses_nothing_and_applies_nothing_twice(url, tmp_path, effects):
     size, kills = (100_000, 50) if FULL else (10_000, 10)
-    bus, confirmed, effects, waits = kill_consumers(url, tmp_path, size=size, kills=kills, seconds=size / 2000)
+    bus, confirmed, waits = kill_consumers(url, tmp_path, effects, size=size, kills=kills, seconds=size / 2000)
     with process("consume", url, tmp_path / "effects.db"):
         until(lambda: bus.outstanding("carts") == 0, 60)
     bus.close()
@@ -148,8 +155,8 @@ def test_r1_a_consumer_that_is_killed_again_and_again_loses_nothing_and_applies_
     assert found["duplicated_delivery"] > 0, "the check met what it is about: events that were handled, killed before their ack, and came again"
 
 
-def test_r1_finds_it_when_nobody_ends_the_leases_of_the_dead(url, tmp_path, monkeypatch):
-    bus, confirmed, effects, _ = kill_consumers(url, tmp_path, size=1000, kills=1, seconds=0.2)
+def test_r1_finds_it_when_nobody_ends_the_leases_of_the_dead(url, tmp_path, effects, monkeypatch):
+    bus, confirmed, _ = kill_consumers(url, tmp_path, effects, size=1000, kills=1, seconds=0.2)
     monkeypatch.setattr(Keeper, "go_round", lambda self: [each.renew() for each in self.file.consumers])
     with App(consumer(effects), broker=url):
         # Idle for twice as long as a lease lasts: whatever would come back has come.
@@ -161,8 +168,7 @@ def test_r1_finds_it_when_nobody_ends_the_leases_of_the_dead(url, tmp_path, monk
 
 
 @pytest.mark.parametrize("renewed", [True, False])
-def test_r1_a_slow_handler_keeps_its_event_because_its_lease_is_renewed_and_only_then(url, tmp_path, monkeypatch, renewed):
-    effects = Effects(str(tmp_path / "effects.db"))
+def test_r1_a_slow_handler_keeps_its_event_because_its_lease_is_renewed_and_only_then(url, tmp_path, effects, monkeypatch, renewed):
     if not renewed:
         monkeypatch.setattr(Consumer, "renew", lambda self: None)
     slow = consumer(effects, pause=1.5)
@@ -179,8 +185,7 @@ def test_r1_a_slow_handler_keeps_its_event_because_its_lease_is_renewed_and_only
 
 
 @BOTH
-def test_r1_a_consumer_that_froze_longer_than_its_lease_does_not_undo_what_others_did_and_works_on(url, tmp_path):
-    effects = Effects(str(tmp_path / "effects.db"))
+def test_r1_a_consumer_that_froze_longer_than_its_lease_does_not_undo_what_others_did_and_works_on(url, tmp_path, effects):
     with opened(url) as bus:
         bus.declare(consumer(effects))
         # It sleeps nearly all of the time: frozen in the middle of a transaction it would hold SQLite's lock, and everybody would wait.
@@ -201,8 +206,7 @@ def test_r1_a_consumer_that_froze_longer_than_its_lease_does_not_undo_what_other
 
 
 @pytest.mark.parametrize("wrong", ["", "commit later"])
-def test_r1_what_was_confirmed_to_a_producer_that_is_killed_is_there_because_it_was_committed(url, tmp_path, wrong):
-    effects = Effects(str(tmp_path / "effects.db"))
+def test_r1_what_was_confirmed_to_a_producer_that_is_killed_is_there_because_it_was_committed(url, tmp_path, effects, wrong):
     with opened(url) as bus:
         bus.declare(consumer(effects))
         for _ in range(5):
@@ -277,8 +281,8 @@ def test_r8_an_event_that_always_fails_is_tried_exactly_so_often_with_growing_pa
 
 
 @BOTH
-def test_r9_a_consumer_that_is_asked_to_stop_does_so_and_leaves_nothing_behind(url, tmp_path):
-    effects, confirmed, took = Effects(str(tmp_path / "effects.db")), set(), []
+def test_r9_a_consumer_that_is_asked_to_stop_does_so_and_leaves_nothing_behind(url, tmp_path, effects):
+    confirmed, took = set(), []
     bus = Bus(url)
     bus.declare(consumer(effects))
     over = threading.Event()
