@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 
 import pytest
 
@@ -12,11 +14,23 @@ with (ROOT / "data" / "conformance.csv").open(encoding="utf-8") as _file:
     SAVED = {row["question"]: row for row in csv.DictReader(_file)}
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # kombu's filesystem:// leaves files open
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
 def test_the_saved_answer_is_what_the_transport_does(question, transport):
-    assert ask(question, transport) == SAVED[question.__doc__.strip()][transport], "make it again with: python -m tests.conformance"
+    answer = asked_apart(question, transport) if transport == "kombu filesystem://" else ask(question, transport)
+
+    assert answer == SAVED[question.__doc__.strip()][transport], "make it again with: python -m tests.conformance"
+
+
+def asked_apart(question, transport):
+    """Ask in a process of its own: kombu's filesystem:// leaves locked files behind, and may then wait for itself for ever."""
+    code = f"from tests.conformance.stock import ask, {question.__name__}; print(ask({question.__name__}, {transport!r}))"
+    for _ in range(3):
+        try:
+            return subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+        except subprocess.TimeoutExpired:
+            continue
+    return "waits for ever"
 
 
 def test_ours_keep_every_promise_and_kombus_own_do_not():
