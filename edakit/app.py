@@ -14,7 +14,7 @@ from typing import Literal, Self, TypeVar, cast
 from weakref import WeakValueDictionary, finalize
 
 from edakit.bus import Bus
-from edakit.capabilities import require
+from edakit.capabilities import redact, require
 from edakit.clock import Clock, SystemClock, VirtualClock, to_ns
 from edakit.codec import MAX_BODY
 from edakit.component import Component
@@ -353,7 +353,7 @@ class App:
 
     def __repr__(self) -> str:
         clock = "virtual time" if self.clock.virtual else "real time"
-        return f"App({', '.join(self.components)}; {self.broker}, {clock})"
+        return f"App({', '.join(self.components)}; {redact(self.broker)}, {clock})"
 
     def _known(self, name: str) -> str:
         if name not in self.components:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from edakit.errors import BrokerURLError, CapabilityError
 
-__all__ = ["BROKERS", "Address", "Capabilities", "parse_url", "require"]
+__all__ = ["BROKERS", "Address", "Capabilities", "Login", "parse_url", "redact", "require"]
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,16 @@ class Capabilities:
             raise CapabilityError(self.name, asked, f"use {able}" if able else "no broker of this version can")
 
 
+_RABBITMQ = Capabilities("amqp://", processes=True, durable=True, delayed=True, drops=True, must_route=True, bounds=True)
 BROKERS = {
     "memory": Capabilities("memory://", virtual_time=True, delayed=True, drops=True, counts_queues=True, must_route=True, bounds=True),
     "sqlite": Capabilities("sqlite://", processes=True, durable=True, replay=True, delayed=True, drops=True, counts_queues=True, must_route=True, bounds=True),
+    "amqp": _RABBITMQ,
+    "amqps": replace(_RABBITMQ, name="amqps://"),
 }
 """What this version offers, by URL scheme."""
 
-_LATER = {"amqp": "RabbitMQ", "amqps": "RabbitMQ", "kafka": "Kafka", "kafkas": "Kafka"}
+_LATER = {"kafka": "Kafka", "kafkas": "Kafka"}
 _REFUSED = {
     "redis": "a consumer killed at the wrong moment loses its message, and one subscriber's ack makes another's unrecoverable",
     "rediss": "a consumer killed at the wrong moment loses its message, and one subscriber's ack makes another's unrecoverable",
@@ -74,6 +78,23 @@ _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True)
+class Login:
+    """Where a server listens, and as whom to speak to it.
+
+    Attributes:
+        host, port: Where.
+        user, password: Who; the password is in no repr.
+        vhost: RabbitMQ's virtual host.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    vhost: str = "/"
+
+
+@dataclass(frozen=True)
 class Address:
     """A broker's URL, taken apart (kombu mangles several of them).
 
@@ -82,12 +103,14 @@ class Address:
         name: Which one: the name of a shared memory:// broker, the path of a sqlite:// file.
         namespace: What keeps two users of one broker apart; "" for none.
         options: What else the URL asks for, by name.
+        login: Where its server is and as whom to speak to it, if it has one.
     """
 
     scheme: str
     name: str
     namespace: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    login: Login | None = None
 
     @property
     def broker(self) -> Capabilities:
@@ -103,9 +126,12 @@ def parse_url(url: str) -> Address:
     """
     known = ", ".join(f"{scheme}://" for scheme in BROKERS)
     if "://" not in url:
-        raise BrokerURLError(url, f"this is no URL; known: {known}")
-    parts = urlsplit(url)
-    shown = url if "@" not in parts.netloc else url.replace(parts.netloc.rpartition("@")[0], "***")
+        raise BrokerURLError(redact(url), f"this is no URL; known: {known}")
+    shown = redact(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BrokerURLError(shown, f"it cannot be read: {error}") from None
     if "," in parts.netloc or ";" in url:
         raise BrokerURLError(shown, "it names more than one host; give one URL with one host")
     if parts.scheme in _LATER:
@@ -116,7 +142,29 @@ def parse_url(url: str) -> Address:
         raise BrokerURLError(shown, f"the scheme {parts.scheme!r} is unknown; known: {known}")
     name, checks = _READERS[parts.scheme](shown, parts)
     options = _options(shown, parts, {"namespace": _namespace} | checks)
-    return Address(parts.scheme, name, options.pop("namespace", ""), options)
+    return Address(parts.scheme, name, options.pop("namespace", ""), options, _login(shown, parts))
+
+
+def redact(text: str) -> str:
+    """Return *text* with `***` in place of each password that stands in a URL; for whatever is shown, logged or raised."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+_PASSWORD = re.compile(r"((?:://|^)[^\s/:@'\"]*):[^\s'\"]*@")  # up to the last @: a password that nobody quoted may hold one
+
+
+def _login(shown: str, parts: SplitResult) -> Login | None:
+    if parts.scheme not in _PORTS:
+        return None
+    try:
+        port = parts.port or _PORTS[parts.scheme]
+    except ValueError:
+        raise BrokerURLError(shown, "its port is no number from 1 to 65535; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @") from None
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    host, vhost = parts.hostname, unquote(parts.path[1:]) or "/"
+    if not host or "/" in parts.path[1:]:
+        raise BrokerURLError(shown, "it needs a host, and a virtual host in which / is written %2F: amqp://user:password@host:5672/shop")
+    return Login(host, port, unquote(user) or "guest", unquote(password) if user else "guest", vhost)
 
 
 Check = Callable[[str], str | None]
@@ -166,7 +214,22 @@ def _read_sqlite(shown: str, parts: SplitResult) -> tuple[str, dict[str, Check]]
     return path, {"lease": _lease, "sync": _sync}
 
 
-_READERS: Mapping[str, Callable[[str, SplitResult], tuple[str, dict[str, Check]]]] = {"memory": _read_memory, "sqlite": _read_sqlite}
+def _ca(value: str) -> str | None:
+    return None if Path(value).is_file() else "the path of a file with the certificates of those whom you trust (PEM)"
+
+
+def _read_amqp(shown: str, parts: SplitResult) -> tuple[str, dict[str, Check]]:
+    del shown  # the host is looked at with the rest of the login
+    return f"{parts.hostname}:{parts.path}", {"ca": _ca} if parts.scheme == "amqps" else {}
+
+
+_PORTS = {"amqp": 5672, "amqps": 5671}
+_READERS: Mapping[str, Callable[[str, SplitResult], tuple[str, dict[str, Check]]]] = {
+    "memory": _read_memory,
+    "sqlite": _read_sqlite,
+    "amqp": _read_amqp,
+    "amqps": _read_amqp,
+}
 
 
 def require(url: str, *, virtual: bool) -> Address:

@@ -18,7 +18,9 @@ __all__ = [
     "HandlerCountError",
     "InvalidValueError",
     "MessageTooLargeError",
+    "PermissionDeniedError",
     "QueueFullError",
+    "UncertainError",
     "UnknownComponentError",
     "UnroutableEventError",
     "VirtualTimeError",
@@ -160,6 +162,19 @@ class BrokerError(EdakitError):
 
     def __str__(self) -> str:
         return f"{self.broker}: {self.problem}; {self.advice}"
+
+
+class PermissionDeniedError(BrokerError):
+    """The broker knows the user and forbids what was asked; nothing of it was done."""
+
+    def __init__(self, broker: str, user: str, resource: str) -> None:
+        self.user, self.resource = user, resource
+        BrokerError.__init__(self, broker, f"user {user!r} may not use {resource}", "ask whoever runs the broker for the right, or use another user")
+        self.args = (broker, user, resource)
+
+
+class UncertainError(BrokerError):
+    """The broker was lost before it said whether it has the event: it may or may not be delivered. To publish it again may deliver it twice."""
 
 
 class ForkedError(EdakitError):

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from edakit.app import App
+from edakit.capabilities import redact
 from edakit.clock import NS, to_ns
 from edakit.errors import InvalidValueError, WaitTimeoutError
 from edakit.measuring.progress import Progress
@@ -67,7 +68,7 @@ def measure(
         app.trace,
         seed=app.seed,
         clock="virtual" if app.clock.virtual else "wall",
-        broker=app.broker,
+        broker=redact(app.broker),
         label=label,
         start_ns=publisher.start_ns,
         length=workload.duration,

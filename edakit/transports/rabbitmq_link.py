@@ -1,0 +1,284 @@
+"""`amqp://` and `amqps://` as a bus sees them: RabbitMQ 3.10 to 4.x, by kombu's pyamqp transport."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import amqp
+
+from edakit.codec import CONTENT_TYPE
+from edakit.errors import BrokerError, ClosedError, ForkedError, QueueFullError, UnroutableEventError
+from edakit.transports.link import EXCHANGE, Link
+from edakit.transports.rabbitmq_connection import Control, Opener
+from edakit.transports.rabbitmq_messages import Message
+from edakit.transports.rabbitmq_publisher import REFUSED, RETURNED, Parcel, Publisher
+from edakit.transports.rabbitmq_subscription import RabbitSubscription
+from edakit.transports.routing import Exchange
+
+__all__ = ["RabbitLink", "open_link"]
+
+LONGEST_WAIT: Final = 30.0
+"""How long a publishing thread waits for room in a bounded queue [s]."""
+_UNLIMITED: Final = 2**31 - 1
+"""RabbitMQ 4 drops a message that came back 20 times; a few killed consumers would be enough. Older ones do not know -1."""
+_OVERFLOW: Final = {"raise": "reject-publish", "wait": "reject-publish", "drop newest": "reject-publish", "drop oldest": "drop-head"}
+_NOT_COPIED: Final = ("application_headers", "expiration", "user_id", "delivery_mode")
+_BLOCK: Final = 100
+
+
+class RabbitLink(Link):
+    """What one process does with one RabbitMQ.
+
+    Args:
+        address: Where it is; see `capabilities.parse_url`.
+        now_ns: The clock by which messages become due [ns].
+    """
+
+    pause = 0.02
+
+    def __init__(self, address: Any, now_ns: Callable[[], int]) -> None:
+        self.now_ns, self.closed, self._process = now_ns, False, os.getpid()
+        self.opener = Opener(address)
+        self._prefix = f"{address.namespace}." if address.namespace else ""
+        self.exchange = self._prefix + EXCHANGE
+        self.control, self.publisher = Control(self.opener), Publisher(self.opener)
+        self._connections: list[Any] = []
+        self._subscriptions: list[RabbitSubscription] = []
+        self._declared: dict[str, dict[str, Any]] = {}
+        self._bound, self._patterns = Exchange(EXCHANGE, "topic"), dict[str, dict[str, None]]()
+        self._policies: dict[str, tuple[int, str, Callable[[Any], None] | None]] = {}
+        self.control.call(self._declare_exchange)
+        threading.Thread(target=_take_care, args=(weakref.ref(self),), name="rabbitmq-heartbeats", daemon=True).start()
+
+    def _declare_exchange(self, channel: Any) -> None:
+        channel.exchange_declare(self.exchange, "topic", durable=True, auto_delete=False)
+
+    def _here(self) -> None:
+        if self._process != os.getpid():
+            raise ForkedError(f"the connection to {self.opener.shown}", self._process, os.getpid())
+        if self.closed:
+            raise ClosedError("the link")
+
+    def connect(self) -> Any:
+        """Open one more kombu connection; each publish on it is confirmed."""
+        self._here()
+        connection = self.opener.kombu(confirm_publish=True)
+        self._connections.append(connection)
+        return connection
+
+    def declare(self, queue: str, *, bound: int | None = None, when_full: str = "raise", on_drop: Callable[[Any], None] | None = None) -> None:
+        """Make a quorum queue. A bound cannot be changed once the queue exists."""
+        self._here()
+        limits = {} if bound is None else {"x-max-length": bound, "x-overflow": _OVERFLOW[when_full]}
+        arguments = self._declared[queue] = {"x-queue-type": "quorum", "x-delivery-limit": _UNLIMITED, **limits}
+        self.control.call(lambda channel: channel.queue_declare(self._prefix + queue, durable=True, auto_delete=False, arguments=arguments))
+        if bound is not None:
+            self._policies[queue] = (bound, when_full, on_drop)
+
+    def bind(self, queue: str, pattern: str) -> None:
+        """Let a queue take what fits *pattern*."""
+        self._here()
+        self._bound.bind(queue, pattern)
+        self._patterns.setdefault(queue, {})[pattern] = None
+        self.control.call(lambda channel: channel.queue_bind(self._prefix + queue, self.exchange, pattern))
+
+    def _declare_again(self, queue: str) -> None:
+        self.control.call(self._declare_exchange)
+        self.control.call(lambda channel: channel.queue_declare(self._prefix + queue, durable=True, auto_delete=False, arguments=self._declared.get(queue, {})))
+        for pattern in tuple(self._patterns.get(queue, ())):
+            self.bind(queue, pattern)
+
+    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
+        """Publish; return 0 where no queue is bound, else None: RabbitMQ tells no number. Where one queue is full, the others have it all the same."""
+        self._here()
+        parcel = self._parcel(name, body, headers)
+        return self._judge(parcel, self.publisher.publish(parcel), must_route=must_route)
+
+    def publish_many(self, batch: Sequence[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
+        """Publish events with many of them in flight, and yield in order; where one fails, those behind it may have been published."""
+        self._here()
+        parcels = [self._parcel(*each) for each in batch]
+        for parcel, outcome in zip(parcels, self.publisher.publish_many(parcels), strict=True):
+            yield self._judge(parcel, outcome, must_route=False)
+
+    def _parcel(self, name: str, body: bytes, headers: Mapping[str, Any]) -> Parcel:
+        message = amqp.Message(body, content_type=CONTENT_TYPE, content_encoding="utf-8", application_headers=headers, delivery_mode=2)
+        return Parcel(self.exchange, name, message)
+
+    def _judge(self, parcel: Parcel, outcome: str, *, must_route: bool) -> int | None:
+        if outcome is REFUSED:
+            self._refused(parcel)
+        if outcome is not RETURNED:
+            return None
+        if must_route:
+            raise UnroutableEventError(parcel.key, self._bound.bindings())
+        return 0
+
+    def _refused(self, parcel: Parcel) -> None:
+        """Do what the queue's policy says where a queue was full (which one, RabbitMQ does not tell)."""
+        full = [queue for queue in self._bound.route(parcel.key) if _OVERFLOW[self._policies.get(queue, (0, "drop oldest", None))[1]] == "reject-publish"]
+        if len(full) > 1:
+            full = [queue for queue in full if self._waiting(queue) >= self._policies[queue][0]] or full
+        if not full:
+            raise QueueFullError("of another program", 0)
+        for queue in full:
+            bound, policy, on_drop = self._policies[queue]
+            if policy == "drop newest":
+                if on_drop is not None:
+                    on_drop(Message(parcel.message))
+            elif policy == "raise" or not self.threaded:
+                raise QueueFullError(queue, bound, 0.0, policy)
+            else:
+                self._wait_for_room(queue, parcel)
+
+    def _wait_for_room(self, queue: str, parcel: Parcel) -> None:
+        """Offer the message to this queue alone until it is taken: the others have it."""
+        deadline, pause = time.monotonic() + LONGEST_WAIT, 0.001
+        while time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(0.05, pause * 2)
+            if self.publisher.publish(Parcel("", self._prefix + queue, parcel.message)) is not REFUSED:
+                return
+        raise QueueFullError(queue, self._policies[queue][0], LONGEST_WAIT, "wait")
+
+    def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
+        """Put a copy straight into one queue; return when the broker has it."""
+        self._here()
+        self._put([(queue, message, headers)])
+
+    def _put(self, copies: Iterable[tuple[str, Any, Mapping[str, Any]]]) -> None:
+        parcels = [Parcel("", self._prefix + queue, _copy(message, headers)) for queue, message, headers in copies]
+        for parcel, outcome in zip(parcels, self.publisher.publish_many(parcels), strict=True):
+            if outcome is RETURNED:
+                raise BrokerError(self.opener.shown, f"there is no queue {parcel.key!r}", "declare it first")
+            if outcome is REFUSED:
+                queue = parcel.key.removeprefix(self._prefix)
+                raise QueueFullError(queue, self._policies.get(queue, (0, "", None))[0])
+
+    def browse(self, queue: str) -> list[Any]:
+        """Return what waits; meanwhile nobody else sees it."""
+        self._here()
+        return self.control.call(lambda channel: self._look(channel, queue))
+
+    def _look(self, channel: Any, queue: str) -> list[Message]:
+        with channel.connection.channel() as looking:  # what was taken goes back when it closes
+            return [Message(raw, redelivered=raw.delivery_info["redelivered"]) for raw in iter(lambda: looking.basic_get(self._prefix + queue), None)]
+
+    def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
+        """Move what waits in *source* now; each is acked there after *target* has it."""
+        self._here()
+        left = moved = self._waiting(source)
+        while left:
+            taken = self.control.call(partial(self._carry, source, target, headers, min(left, _BLOCK)))
+            if not taken:
+                break
+            left -= taken
+        return moved - left
+
+    def _carry(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]], most: int, channel: Any) -> int:
+        found = [raw for _ in range(most) if (raw := channel.basic_get(self._prefix + source)) is not None]
+        messages = [Message(raw) for raw in found]
+        try:
+            self._put((target, message, headers(message.headers)) for message in messages)
+        except BaseException:
+            channel.close()  # what was taken goes back
+            raise
+        if found:
+            channel.basic_ack(found[-1].delivery_tag, multiple=True)
+        return len(found)
+
+    def _waiting(self, queue: str) -> int:
+        return int(self.control.call(lambda channel: channel.queue_declare(self._prefix + queue, passive=True).message_count))
+
+    def backlog(self, queue: str) -> int:
+        """Count what waits: in the queue, and taken by this process but not yet handed out. What waits in other processes counts as being handled."""
+        self._here()
+        return self._waiting(queue) + sum(len(each) for each in self._subscriptions if each.queue == self._prefix + queue)
+
+    def outstanding(self, queues: Iterable[str]) -> dict[str, int]:
+        """Count what waits, and what this process has and has not done; AMQP does not tell what other processes have taken."""
+        self._here()
+        names = list(queues)
+        while True:
+            # Counted one after the other: an event may go from a queue that is not yet counted to one that is.
+            before = self._activity()
+            counts = {name: self._outstanding(name) for name in names}
+            if any(counts.values()) or self._activity() == before:
+                return counts
+
+    def _activity(self) -> int:
+        return self.publisher.sent + sum(each.stock.came for each in self._subscriptions)
+
+    def _outstanding(self, queue: str) -> int:
+        own = [each for each in self._subscriptions if each.queue == self._prefix + queue]
+        if not own:
+            return self._waiting(queue)
+        # What waits in the queue is in each answer.
+        return max(each.outstanding() for each in own)
+
+    def subscribe(self, queue: str, prefetch: int) -> RabbitSubscription:
+        """Open a subscription."""
+        self._here()
+        subscription = _Listed(
+            self.opener,
+            self._prefix + queue,
+            prefetch,
+            self.now_ns,
+            lambda message: self.put(queue, message, message.headers),
+            lambda: self._declare_again(queue),
+        )
+        subscription.listed = self._subscriptions
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def close(self) -> None:
+        """Close every connection. In a fork the sockets are the parent's: they are left alone."""
+        if self.closed or self._process != os.getpid():
+            return
+        self.closed = True
+        for subscription in list(self._subscriptions):
+            subscription.close()
+        for connection in self._connections:
+            connection.release()
+        self.publisher.close()
+        self.control.close()
+
+
+class _Listed(RabbitSubscription):
+    """A subscription that its link knows until it is closed."""
+
+    listed: list[RabbitSubscription]
+
+    def close(self) -> None:
+        super().close()
+        if self in self.listed:
+            self.listed.remove(self)
+
+
+def _copy(message: Any, headers: Mapping[str, Any]) -> amqp.Message:
+    kept = {name: value for name, value in (message.properties or {}).items() if name not in _NOT_COPIED}
+    kept |= {"content_type": message.content_type, "content_encoding": message.content_encoding}
+    return amqp.Message(message.body, application_headers=dict(headers), delivery_mode=2, **kept)
+
+
+def _take_care(link: weakref.ref[RabbitLink]) -> None:
+    """Serve the heartbeats of the connections that have no thread of their own."""
+    while True:
+        time.sleep(1.0)
+        found = link()
+        if found is None or found.closed:
+            return
+        found.publisher.tick()
+        found.control.tick()
+        del found
+
+
+def open_link(address: Any, now_ns: Callable[[], int]) -> RabbitLink:
+    """Connect to the RabbitMQ that *address* names; see `capabilities.parse_url`."""
+    return RabbitLink(address, now_ns)
