@@ -150,7 +150,7 @@ def redact(text: str) -> str:
     return _PASSWORD.sub(r"\1:***@", text)
 
 
-_PASSWORD = re.compile(r"((?:://|^)[^\s/:@'\"]*):[^\s'\"]*@")  # up to the last @: a password that nobody quoted may hold one
+_PASSWORD = re.compile(r"(://[^\s/:@'\"]*|^(?!\w+://)[^\s/:@'\"]*):[^\s'\"]*@")  # up to the last @: a password that nobody quoted may hold one
 
 
 def _login(shown: str, parts: SplitResult) -> Login | None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from random import random
 from typing import Any, Final, TypeVar
 
@@ -19,7 +20,7 @@ from edakit.capabilities import Address
 from edakit.errors import BrokerError, CapabilityError, EdakitError, PermissionDeniedError
 from edakit.transports.rabbitmq_wire import Transport
 
-__all__ = ["HEARTBEAT", "LOST", "TRYING", "Control", "Opener", "hang_up", "passing", "pauses"]
+__all__ = ["HEARTBEAT", "LOST", "TRYING", "Control", "Opener", "give_back", "hang_up", "passing", "pauses"]
 
 HEARTBEAT: Final = 10
 """After so long without a word from the other side, doubled at most, a connection counts as lost [s]."""
@@ -62,7 +63,7 @@ class Opener:
         self.address, self.login = address, address.login
         self.shown = f"RabbitMQ at {self.login.host}:{self.login.port}"
 
-    def kombu(self, **options: Any) -> Any:
+    def kombu(self, transport: Any = Transport, heartbeat: int = 0, **options: Any) -> Any:
         """Return a kombu connection, not yet opened."""
         login = self.login
         return kombu.Connection(
@@ -71,9 +72,9 @@ class Opener:
             login.password,
             login.vhost,
             login.port,
-            transport=Transport,
+            transport=transport,
             ssl=self._tls(),
-            heartbeat=HEARTBEAT,
+            heartbeat=heartbeat,
             connect_timeout=CONNECTING,
             transport_options={"client_properties": {"connection_name": f"edakit {self.address.namespace}".strip()}, **options},
         )
@@ -85,7 +86,7 @@ class Opener:
         return {"ca_certs": self.address.options.get("ca"), "server_hostname": self.login.host, "cert_reqs": ssl.CERT_REQUIRED}
 
     def open(self, **options: Any) -> Any:
-        """Open a connection.
+        """Open a connection; with `heartbeat=HEARTBEAT` where a thread serves it.
 
         Raises:
             BrokerError: nobody answers, or the user, the password or the virtual host is refused.
@@ -108,6 +109,22 @@ class Opener:
             return CapabilityError("amqp://", f"change a queue that exists ({text})", "keep bound and when_full as they were, or delete the queue first")
         problem, advice = next(each[2:] for each in _MEANINGS if isinstance(error, each[0]) and each[1] in text)
         return BrokerError(self.shown, problem.format(user=login.user, vhost=login.vhost, text=text), advice)
+
+
+def give_back(channel: Any, queue: str, count: int) -> None:
+    """Close *channel*, so that the *count* messages that it has not acked go back; return when they are there, unless others consume them."""
+    connection = channel.connection
+    # Not basic_nack: more than 32 at once come back in any order (RabbitMQ 3.10).
+    channel.close()
+    if not count:
+        return
+    # A quorum queue does it some milliseconds later, and whoever asked meanwhile would be told that it is empty.
+    with connection.channel() as asking:
+        for pause in islice(pauses(0.001, 0.05), 20):
+            found = asking.queue_declare(queue, passive=True)
+            if found.message_count >= count or found.consumer_count:
+                return
+            time.sleep(pause)
 
 
 def hang_up(connection: Any) -> None:
@@ -159,22 +176,13 @@ class Control:
         raise AssertionError  # pauses never end
 
     def _open(self) -> Any:
+        if self._connection is not None:
+            self._connection.drain()  # whether it was closed while nobody looked
         if self._connection is None:
             self._connection = self.opener.open()
         if self._channel is None or self._channel.connection is None:
             self._channel = self._connection.channel()
         return self._channel
-
-    def tick(self) -> None:
-        """Serve the heartbeat, unless somebody is at work here."""
-        if self._connection is not None and self._lock.acquire(blocking=False):
-            try:
-                self._connection.drain()
-                self._connection.heartbeat_tick()
-            except (*LOST, AMQPError):
-                self.drop()
-            finally:
-                self._lock.release()
 
     def drop(self) -> None:
         """Close the socket; the next call opens another."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -15,8 +13,9 @@ import amqp
 from edakit.codec import CONTENT_TYPE
 from edakit.errors import BrokerError, ClosedError, ForkedError, QueueFullError, UnroutableEventError
 from edakit.transports.link import EXCHANGE, Link
-from edakit.transports.rabbitmq_connection import Control, Opener
+from edakit.transports.rabbitmq_connection import Control, Opener, give_back
 from edakit.transports.rabbitmq_messages import Message
+from edakit.transports.rabbitmq_names import transport_in
 from edakit.transports.rabbitmq_publisher import REFUSED, RETURNED, Parcel, Publisher
 from edakit.transports.rabbitmq_subscription import RabbitSubscription
 from edakit.transports.routing import Exchange
@@ -27,7 +26,6 @@ LONGEST_WAIT: Final = 30.0
 """How long a publishing thread waits for room in a bounded queue [s]."""
 _UNLIMITED: Final = 2**31 - 1
 """RabbitMQ 4 drops a message that came back 20 times; a few killed consumers would be enough. Older ones do not know -1."""
-_OVERFLOW: Final = {"raise": "reject-publish", "wait": "reject-publish", "drop newest": "reject-publish", "drop oldest": "drop-head"}
 _NOT_COPIED: Final = ("application_headers", "expiration", "user_id", "delivery_mode")
 _BLOCK: Final = 100
 
@@ -54,7 +52,6 @@ class RabbitLink(Link):
         self._bound, self._patterns = Exchange(EXCHANGE, "topic"), dict[str, dict[str, None]]()
         self._policies: dict[str, tuple[int, str, Callable[[Any], None] | None]] = {}
         self.control.call(self._declare_exchange)
-        threading.Thread(target=_take_care, args=(weakref.ref(self),), name="rabbitmq-heartbeats", daemon=True).start()
 
     def _declare_exchange(self, channel: Any) -> None:
         channel.exchange_declare(self.exchange, "topic", durable=True, auto_delete=False)
@@ -68,18 +65,24 @@ class RabbitLink(Link):
     def connect(self) -> Any:
         """Open one more kombu connection; each publish on it is confirmed."""
         self._here()
-        connection = self.opener.kombu(confirm_publish=True)
+        connection = self.opener.kombu(transport_in(self._prefix), confirm_publish=True)
         self._connections.append(connection)
         return connection
 
     def declare(self, queue: str, *, bound: int | None = None, when_full: str = "raise", on_drop: Callable[[Any], None] | None = None) -> None:
-        """Make a quorum queue. A bound cannot be changed once the queue exists."""
+        """Make a queue. Its policy is kept by those who publish: another process than the one that declares it is told of a full queue, whatever the policy.
+
+        Raises:
+            CapabilityError: the queue exists with another bound.
+        """
         self._here()
-        limits = {} if bound is None else {"x-max-length": bound, "x-overflow": _OVERFLOW[when_full]}
-        arguments = self._declared[queue] = {"x-queue-type": "quorum", "x-delivery-limit": _UNLIMITED, **limits}
-        self.control.call(lambda channel: channel.queue_declare(self._prefix + queue, durable=True, auto_delete=False, arguments=arguments))
+        arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": _UNLIMITED}
         if bound is not None:
+            # A quorum queue takes one more than its bound, and then refuses until a fifth is free.
+            arguments = {"x-queue-type": "classic", "x-max-length": bound, "x-overflow": "reject-publish"}
             self._policies[queue] = (bound, when_full, on_drop)
+        self._declared[queue] = arguments
+        self.control.call(lambda channel: channel.queue_declare(self._prefix + queue, durable=True, auto_delete=False, arguments=arguments))
 
     def bind(self, queue: str, pattern: str) -> None:
         """Let a queue take what fits *pattern*."""
@@ -121,31 +124,40 @@ class RabbitLink(Link):
         return 0
 
     def _refused(self, parcel: Parcel) -> None:
-        """Do what the queue's policy says where a queue was full (which one, RabbitMQ does not tell)."""
-        full = [queue for queue in self._bound.route(parcel.key) if _OVERFLOW[self._policies.get(queue, (0, "drop oldest", None))[1]] == "reject-publish"]
-        if len(full) > 1:
-            full = [queue for queue in full if self._waiting(queue) >= self._policies[queue][0]] or full
+        """Do what the policy of the queue says that was full (which one, RabbitMQ does not tell); the others have the event."""
+        bounded = [queue for queue in self._bound.route(parcel.key) if queue in self._policies]
+        full = bounded if len(bounded) == 1 else [queue for queue in bounded if self._waiting(queue) >= self._policies[queue][0]] or bounded
         if not full:
             raise QueueFullError("of another program", 0)
         for queue in full:
             bound, policy, on_drop = self._policies[queue]
             if policy == "drop newest":
-                if on_drop is not None:
-                    on_drop(Message(parcel.message))
+                (on_drop or _nothing)(Message(parcel.message))
+            elif policy == "drop oldest":
+                self._push(queue, parcel, on_drop or _nothing)
             elif policy == "raise" or not self.threaded:
                 raise QueueFullError(queue, bound, 0.0, policy)
             else:
                 self._wait_for_room(queue, parcel)
 
+    def _offer(self, queue: str, parcel: Parcel) -> bool:
+        """Offer the event to this queue alone; return whether it was taken."""
+        return self.publisher.publish(Parcel("", self._prefix + queue, parcel.message)) is not REFUSED
+
+    def _push(self, queue: str, parcel: Parcel, on_drop: Callable[[Any], None]) -> None:
+        """Take out the oldest until there is room. RabbitMQ could do that (drop-head), and would tell nobody what it dropped."""
+        while not self._offer(queue, parcel):
+            oldest = self.control.call(lambda channel: channel.basic_get(self._prefix + queue, no_ack=True))
+            if oldest is not None:
+                on_drop(Message(oldest))
+
     def _wait_for_room(self, queue: str, parcel: Parcel) -> None:
-        """Offer the message to this queue alone until it is taken: the others have it."""
         deadline, pause = time.monotonic() + LONGEST_WAIT, 0.001
-        while time.monotonic() < deadline:
+        while not self._offer(queue, parcel):
+            if time.monotonic() > deadline:
+                raise QueueFullError(queue, self._policies[queue][0], LONGEST_WAIT, "wait")
             time.sleep(pause)
             pause = min(0.05, pause * 2)
-            if self.publisher.publish(Parcel("", self._prefix + queue, parcel.message)) is not REFUSED:
-                return
-        raise QueueFullError(queue, self._policies[queue][0], LONGEST_WAIT, "wait")
 
     def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
         """Put a copy straight into one queue; return when the broker has it."""
@@ -167,8 +179,10 @@ class RabbitLink(Link):
         return self.control.call(lambda channel: self._look(channel, queue))
 
     def _look(self, channel: Any, queue: str) -> list[Message]:
-        with channel.connection.channel() as looking:  # what was taken goes back when it closes
-            return [Message(raw, redelivered=raw.delivery_info["redelivered"]) for raw in iter(lambda: looking.basic_get(self._prefix + queue), None)]
+        looking = channel.connection.channel()
+        found = list(iter(lambda: looking.basic_get(self._prefix + queue), None))
+        give_back(looking, self._prefix + queue, len(found))
+        return [Message(raw, redelivered=raw.delivery_info["redelivered"]) for raw in found]
 
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
         """Move what waits in *source* now; each is acked there after *target* has it."""
@@ -199,7 +213,7 @@ class RabbitLink(Link):
     def backlog(self, queue: str) -> int:
         """Count what waits: in the queue, and taken by this process but not yet handed out. What waits in other processes counts as being handled."""
         self._here()
-        return self._waiting(queue) + sum(len(each) for each in self._subscriptions if each.queue == self._prefix + queue)
+        return sum(self._counts(queue)[:2])
 
     def outstanding(self, queues: Iterable[str]) -> dict[str, int]:
         """Count what waits, and what this process has and has not done; AMQP does not tell what other processes have taken."""
@@ -208,19 +222,20 @@ class RabbitLink(Link):
         while True:
             # Counted one after the other: an event may go from a queue that is not yet counted to one that is.
             before = self._activity()
-            counts = {name: self._outstanding(name) for name in names}
+            counts = {name: waiting + unfinished for name in names for waiting, _, unfinished in [self._counts(name)]}
             if any(counts.values()) or self._activity() == before:
                 return counts
 
     def _activity(self) -> int:
         return self.publisher.sent + sum(each.stock.came for each in self._subscriptions)
 
-    def _outstanding(self, queue: str) -> int:
-        own = [each for each in self._subscriptions if each.queue == self._prefix + queue]
-        if not own:
-            return self._waiting(queue)
-        # What waits in the queue is in each answer.
-        return max(each.outstanding() for each in own)
+    def _counts(self, queue: str) -> tuple[int, int, int]:
+        """Return how many wait in the queue, how many are here and not handed out, and how many are here and not done with."""
+        counts = [each.count() for each in tuple(self._subscriptions) if each.queue == self._prefix + queue]
+        if not counts:
+            return self._waiting(queue), 0, 0
+        adrift = sum(each.adrift for each in counts)
+        return max(each.waiting for each in counts), adrift + sum(each.here for each in counts), adrift + sum(each.unfinished for each in counts)
 
     def subscribe(self, queue: str, prefetch: int) -> RabbitSubscription:
         """Open a subscription."""
@@ -267,16 +282,8 @@ def _copy(message: Any, headers: Mapping[str, Any]) -> amqp.Message:
     return amqp.Message(message.body, application_headers=dict(headers), delivery_mode=2, **kept)
 
 
-def _take_care(link: weakref.ref[RabbitLink]) -> None:
-    """Serve the heartbeats of the connections that have no thread of their own."""
-    while True:
-        time.sleep(1.0)
-        found = link()
-        if found is None or found.closed:
-            return
-        found.publisher.tick()
-        found.control.tick()
-        del found
+def _nothing(message: Any) -> None:
+    """Do nothing: nobody wants to know."""
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> RabbitLink:

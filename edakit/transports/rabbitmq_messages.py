@@ -26,7 +26,7 @@ class Message:
         headers = properties.get("application_headers") or {}
         self.body, self.properties = raw.body, properties
         self.content_type, self.content_encoding = properties.get("content_type"), properties.get("content_encoding")
-        count = headers.get("x-delivery-count", 0)
+        count = headers.get("x-delivery-count", redelivered)  # a classic queue does not count: twice at least
         self.attempt = 1 + (count if isinstance(count, int) and count > 0 else 0)
         self.headers = {name: value for name, value in headers.items() if name not in _BROKERS_OWN} if "x-delivery-count" in headers else headers
         self.redelivered, self.tag = redelivered, tag

@@ -25,6 +25,7 @@ __all__ = ["WINDOW", "Parcel", "Publisher"]
 
 WINDOW: Final = 500
 """How many messages of one `publish_many` may be in flight [messages]."""
+_IDLE: Final = 1.0
 TAKEN, RETURNED, REFUSED, GONE = "taken", "returned", "refused", "gone"
 
 
@@ -91,7 +92,7 @@ class Publisher:
 
     def __init__(self, opener: Opener) -> None:
         self.opener = opener
-        self.sent = 0
+        self.sent, self._sent_at = 0, 0.0
         self._lock = threading.RLock()
         self._settled = threading.Condition(self._lock)
         self._connection: Any = None
@@ -124,6 +125,7 @@ class Publisher:
         with self._lock:
             self.sent += 1
             try:
+                self._look()
                 self._await_unblocked(deadline)
                 if self._connection is None:
                     self._connect()
@@ -136,6 +138,15 @@ class Publisher:
             except BaseException as error:  # an interrupt may come between two halves of a frame
                 self._lose(error)
                 raise
+
+    def _look(self) -> None:
+        """Find out whether the connection was closed while nobody used it."""
+        last, self._sent_at = self._sent_at, time.monotonic()
+        if self._connection is not None and not self._reading and self._sent_at - last > _IDLE:
+            try:
+                self._connection.drain()
+            except (*LOST, AMQPError) as error:
+                self._lose(error)
 
     def _connect(self) -> None:
         self._blocked = False
@@ -180,12 +191,13 @@ class Publisher:
         self._reading = True
         connection = self._connection
         try:
-            sock = connection.transport.sock
-            self._lock.release()
-            try:
-                readable(min(seconds, 1.0), sock)
-            finally:
-                self._lock.acquire()
+            transport = connection.transport
+            if not transport.has_frame:
+                self._lock.release()
+                try:
+                    readable(min(seconds, 1.0), transport.sock)
+                finally:
+                    self._lock.acquire()
             if connection is self._connection:
                 connection.drain()
         except ChannelError as error:
@@ -271,22 +283,6 @@ class Publisher:
             if getattr(error, "channel", None) is channel:
                 raise
             self._lose_channel(error)
-
-    def tick(self) -> None:
-        """Serve the heartbeat, unless somebody reads."""
-        if self._connection is None or not self._lock.acquire(blocking=False):
-            return
-        try:
-            if not self._reading and self._connection is not None:
-                self._connection.drain()
-            if self._connection is not None:
-                self._connection.heartbeat_tick()
-        except ChannelError as error:
-            self._lose_channel(error)
-        except (*LOST, AMQPError) as error:
-            self._lose(error)
-        finally:
-            self._lock.release()
 
     def close(self) -> None:
         """Close it; what is in flight is lost to whoever waits for it."""

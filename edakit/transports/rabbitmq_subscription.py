@@ -7,17 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from amqp import spec
 from amqp.exceptions import AMQPError, NotFound
 
 from edakit.errors import BrokerError
-from edakit.transports.rabbitmq_connection import HEARTBEAT, LOST, Opener, hang_up, pauses
+from edakit.transports.rabbitmq_connection import HEARTBEAT, LOST, TRYING, Opener, give_back, hang_up, pauses
 from edakit.transports.rabbitmq_messages import Message, Stock
 from edakit.transports.rabbitmq_wire import readable
 
-__all__ = ["RabbitSubscription"]
+__all__ = ["Count", "RabbitSubscription"]
 
 BLOCK: Final = 50
 """So many acks leave at once, or half of what may be un-acked [messages]."""
@@ -26,6 +26,22 @@ _LINGER: Final = 0.003
 _TICK: Final = 1.0
 _HELD_MOST: Final = 10_000
 """So many messages may wait here for their time before no new ones are taken [messages]."""
+
+
+class Count(NamedTuple):
+    """Where the messages of a queue are.
+
+    Attributes:
+        waiting: In the queue.
+        here: Taken by the subscription and not handed out, held ones among them.
+        unfinished: Taken by the subscription and not done with.
+        adrift: Taken with a connection that was lost, and not seen again so far.
+    """
+
+    waiting: int
+    here: int
+    unfinished: int
+    adrift: int
 
 
 class RabbitSubscription:
@@ -91,25 +107,27 @@ class RabbitSubscription:
     def __len__(self) -> int:
         return len(self.stock)
 
-    def outstanding(self, seconds: float = 5.0) -> int:
-        """Return how many messages wait in the queue, are on their way here, or are here and not done with [messages].
+    def count(self, seconds: float = TRYING) -> Count:
+        """Count the messages of this queue, those on their way here too.
 
         Raises:
-            BrokerError: the broker does not tell in time.
+            BrokerError: the broker does not tell within *seconds* [s].
         """
         question = _Question()
         self._questions.append(question)
         self._ring()
-        if not question.answered.wait(seconds) and self._thread.is_alive():
-            raise BrokerError(self._opener.shown, "the connection was lost and is not back yet", "try again; it is being opened again in the background")
-        return question.count
+        if (not question.answered.wait(seconds) and self._thread.is_alive()) or question.answer is None:
+            raise BrokerError(
+                self._opener.shown, "the connection was lost and is not back yet", "it is tried again in the background: start the broker, or stop"
+            )
+        return question.answer
 
     def _ring(self) -> None:
         with suppress(OSError):  # full: it rings already; closed: nobody is there
             self._hammer.send(b"!")
 
     def _open(self) -> None:
-        connection = self._opener.open()
+        connection = self._opener.open(heartbeat=HEARTBEAT)
         try:
             self._consume(connection)
         except BaseException as error:
@@ -151,7 +169,7 @@ class RabbitSubscription:
         while not self._closing:
             now = time.monotonic()
             until = next_tick if self._flush_at is None else min(next_tick, self._flush_at)
-            readable(max(0.0, until - now), self._connection.transport.sock, self._bell)
+            self._connection.rest(max(0.0, until - now), self._bell)
             self._hear()
             self._connection.drain()
             self._answer()
@@ -202,7 +220,8 @@ class RabbitSubscription:
             self._channel.queue_declare(self.queue, passive=True)
             if self.adrift and time.monotonic() > self._adrift_until:
                 self.adrift = 0
-            question.count = waiting + self.stock.acks.unfinished + self.adrift
+            with self.stock.lock:
+                question.answer = Count(waiting, len(self.stock), self.stock.acks.unfinished, self.adrift)
             self._questions.pop(0)
             question.answered.set()
 
@@ -211,9 +230,11 @@ class RabbitSubscription:
         self.adrift += self.stock.lose()
 
     def _reopen(self) -> None:
+        lost_at = time.monotonic()
         for pause in pauses():
             if self._closing:
                 return
+            self._answer_while_lost(time.monotonic() - lost_at)
             try:
                 self._open()
             except (*LOST, AMQPError, BrokerError):
@@ -224,12 +245,24 @@ class RabbitSubscription:
                 self._adrift_until = time.monotonic() + 2.5 * HEARTBEAT
                 return
 
+    def _answer_while_lost(self, seconds: float) -> None:
+        """Tell those who ask that there is something to wait for; after some time, that it may not come."""
+        while self._questions:
+            question = self._questions.pop(0)
+            question.answer = Count(0, 0, 0, max(1, self.adrift)) if seconds < TRYING else None
+            question.answered.set()
+
     def _part(self) -> None:
         with suppress(*LOST, AMQPError):
             self._flush()
+            self._connection.polite = 2.0
+            # Without a cancel: what crosses it comes back before all that was delivered earlier (RabbitMQ 3.10).
+            give_back(self._channel, self.queue, len(self.stock.acks))
         hang_up(self._connection)
         self.stock.lose()
-        for question in self._questions:
+        while self._questions:
+            question = self._questions.pop(0)
+            question.answer = Count(0, 0, 0, 0)
             question.answered.set()
 
     def close(self) -> None:
@@ -243,7 +276,8 @@ class RabbitSubscription:
 
 
 class _Question:
-    """How many messages are outstanding, and whether that was answered."""
+    """How many messages there are, and whether that was answered."""
 
     def __init__(self) -> None:
-        self.count, self.answered = 0, threading.Event()
+        self.answer: Count | None = None
+        self.answered = threading.Event()

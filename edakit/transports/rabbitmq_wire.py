@@ -11,6 +11,7 @@ import select
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from struct import unpack_from
 from typing import Any, Final
 
@@ -70,6 +71,12 @@ class _Reader:
             raise UnexpectedFrame(f"a frame that ends with {self._inbox[begin + size]:#04x}, not {_END:#04x}")
         self._start = begin + size + 1
         return kind, channel, bytes(self._inbox[begin : begin + size])
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether a whole frame has been read and not yet handled: then the socket says nothing of it."""
+        size = len(self._inbox) - self._start - 8
+        return size >= 0 and size >= unpack_from(">I", self._inbox, self._start + 3)[0]
 
     def _need(self, size: int) -> None:
         while len(self._inbox) - self._start < size:
@@ -162,6 +169,15 @@ class Channel(pyamqp.Channel):  # type: ignore[misc]  # kombu is not typed
     def __init__(self, connection: Any, channel_id: int | None = None, auto_decode: bool = False, on_open: Any = None) -> None:
         super().__init__(connection, channel_id, auto_decode=False, on_open=on_open)
 
+    def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
+        """Handle a method; what crosses the close is ignored without the line that py-amqp would print for each."""
+        if not self.is_closing or method_sig in self._ALLOWED_METHODS_WHEN_CLOSING:
+            return super().dispatch_method(method_sig, payload, content)
+        return None
+
+    def _on_basic_cancel_ok(self, consumer_tag: str) -> None:
+        """Keep the callback: what crosses the cancel is still delivered. py-amqp would reject it, before what was delivered earlier goes back."""
+
     def _on_close(self, reply_code: int, reply_text: str, class_id: int, method_id: int) -> None:
         self.send_method(spec.Channel.CloseOk)
         self.collect()
@@ -192,14 +208,16 @@ class Connection(pyamqp.Connection):  # type: ignore[misc]  # kombu is not typed
 
     def drain(self) -> None:
         """Handle what has come in, without waiting."""
-        transport = self.transport
-        with_more = True
-        while with_more:
-            try:
+        with suppress(TimeoutError):
+            self.blocking_read(0)
+            while (transport := self._transport) is not None and transport.has_frame:
                 self.blocking_read(0)
-            except TimeoutError:
-                return
-            with_more = transport is self._transport and transport._start < len(transport._inbox)
+
+    def rest(self, seconds: float, *others: Any) -> None:
+        """Wait until something has come in here, or from *others*, up to *seconds*."""
+        transport = self.transport
+        if not transport.has_frame:
+            readable(seconds, transport.sock, *others)
 
     def abandon(self) -> None:
         """Close the socket without a word."""
