@@ -15,7 +15,12 @@ EXCHANGE: Final = "edakit"
 POLICIES: Final = ("raise", "wait", "drop newest", "drop oldest")
 """What a bounded queue may do when it is full."""
 
-_LINKS: Final = {"memory": "edakit.transports.local", "sqlite": "edakit.transports.sqlite_link", **dict.fromkeys(("amqp", "amqps"), "edakit.transports.rabbitmq_link")}
+_LINKS: Final = {
+    "memory": "edakit.transports.local",
+    "sqlite": "edakit.transports.sqlite_link",
+    "amqp": "edakit.transports.rabbitmq_link",
+    "amqps": "edakit.transports.rabbitmq_link",
+}
 """Where the link of each URL scheme is; loaded when it is first used."""
 
 

@@ -196,6 +196,10 @@ class Connection(pyamqp.Connection):  # type: ignore[misc]  # kombu is not typed
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **({"frame_handler": _frames} | options))
 
+    def _warn_force_connect(self, attr: str) -> None:
+        """Refuse what py-amqp does with a connection that was closed: open another, without a word to whoever counts on the old one's channels."""
+        raise ConnectionResetError("the connection is closed")
+
     def Transport(self, host: str, connect_timeout: float, ssl: Any = False, *timeouts: Any, **options: Any) -> Any:  # noqa: N802 (py-amqp's name)
         """Return the socket's wrapper."""
         kind = _Secure if ssl else _Plain
