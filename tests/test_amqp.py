@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 import uuid
+from contextlib import contextmanager
+from urllib.parse import urlsplit
 
+import amqp
 import pytest
 from kombu.exceptions import MessageStateError
 
 from edakit import App
 from edakit.capabilities import Login, parse_url, redact
-from edakit.errors import BrokerURLError
+from edakit.errors import BrokerError, BrokerURLError, CapabilityError, UncertainError
+from edakit.faults_proxy import Proxy
+from edakit.transports import rabbitmq_connection, rabbitmq_publisher
 from edakit.transports.link import open_link
+from edakit.transports.rabbitmq_connection import Opener
 from edakit.transports.rabbitmq_messages import Acks
+from edakit.transports.rabbitmq_wire import Event, _Incoming
 from tests.shop_language import AddItem, cart_component, recorder
 
 
@@ -171,3 +182,269 @@ def test_threads_leave_with_the_link(url):
     link.close()
 
     assert until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_our_own_message_is_written_as_py_amqp_writes_it():
+    texts = {"cloudEvents_id": "1", "cloudEvents_subject": "Grüße"}
+    properties = {"content_type": "application/json", "content_encoding": "utf-8", "application_headers": texts, "delivery_mode": 2}
+
+    assert Event(b"{}", "application/json", texts)._serialize_properties() == amqp.Message(b"{}", **properties)._serialize_properties()
+    mixed = texts | {"count": 3}
+    properties["application_headers"] = mixed
+    assert Event(b"{}", "application/json", mixed)._serialize_properties() == amqp.Message(b"{}", **properties)._serialize_properties()
+
+
+def test_a_header_that_cannot_be_read_costs_its_message_and_not_the_connection():
+    message = _Incoming(frame_method=(60, 60), frame_args=b"")
+    table = b"\x01xZ"  # a kind of value that nobody knows
+    message.inbound_header(b"\0\x3c\0\0" + (1).to_bytes(8) + b"\x20\0" + len(table).to_bytes(4) + table)
+    message.inbound_body(b"x")
+
+    assert (message.ready, message.body, message.properties) == (True, b"x", {})
+
+
+def test_foreign_properties_and_bytes_survive_a_move(link):
+    link.declare("q")
+    link.declare("target")
+    channel = link.connect().channel()
+    foreign = {
+        "message_id": "m-1",
+        "priority": 3,
+        "content_type": "image/png",
+        "expiration": "60000",
+        "application_headers": {"n": 1, "deep": {"a": [1, "b", None]}},
+    }
+    channel.basic_publish(amqp.Message(bytes(range(256)), **foreign), exchange="", routing_key="q")
+    channel.basic_publish(amqp.Message(b""), exchange="", routing_key="q")
+
+    assert link.move("q", "target", lambda found: {**found, "moved": "yes"}) == 2
+    assert (link.backlog("q"), link.backlog("target")) == (0, 2)
+    first, second = link.browse("target")
+    assert [message.body for message in link.browse("target")] == [bytes(range(256)), b""], "browsing leaves them, in order"
+    assert first.headers == {"n": 1, "deep": {"a": [1, "b", None]}, "moved": "yes"}
+    assert (first.properties["message_id"], first.properties["priority"], first.content_type) == ("m-1", 3, "image/png")
+    assert "expiration" not in first.properties, "a dead letter does not expire"
+    assert (second.body, second.content_type) == (b"", None)
+
+
+def test_what_has_no_queue_to_go_to_is_not_moved(link):
+    link.declare("q")
+    link.bind("q", "a")
+    link.publish("a", b"1", headers())
+
+    with pytest.raises(BrokerError, match="there is no queue"):
+        link.move("q", "nowhere", dict)
+    assert until(lambda: link.backlog("q") == 1)
+
+
+def test_a_bound_cannot_be_changed_and_that_is_said(link):
+    link.declare("q", bound=3)
+    link.declare("q", bound=3)
+    with pytest.raises(CapabilityError, match="change a queue that exists"):
+        link.declare("q", bound=4)
+    assert link.backlog("q") == 0, "the connection goes on"
+
+
+def test_messages_that_wait_for_their_time_do_not_use_up_the_prefetch(link):
+    link.declare("q")
+    link.bind("q", "a")
+    list(link.publish_many(("a", str(number).encode(), headers(number)) for number in range(20)))
+    subscription = link.subscribe("q", 4)
+    later = time.time_ns() + 1_000_000_000
+    for number in range(20):
+        (message,) = take(subscription)
+        assert message.body == str(number).encode()
+        message.retry(later) if number < 12 else message.ack()
+    assert time.time_ns() < later, "none had to wait for those that are held"
+    again = take(subscription, 12)
+    assert sorted(int(message.body) for message in again) == list(range(12))
+    assert {message.attempt for message in again} == {2}
+    for message in again:
+        message.ack()
+    assert until(lambda: link.outstanding(["q"]) == {"q": 0})
+
+
+def test_outstanding_is_never_nought_while_something_is_on_its_way(url):
+    first, second = recorder("first")[0], recorder("second")[0]
+
+    app = App(cart_component(), first, second, broker=url).start()
+    wrong = []
+    for number in range(50):
+        app.send(AddItem(cart_id=str(number)))
+        app.wait_until_idle()
+        done = sum(row.outcome == "handled" for row in app.trace.deliveries)
+        if done != 3 * (number + 1):
+            wrong.append((number, done))
+    app.close()
+
+    assert wrong == []
+
+
+def test_a_lost_connection_brings_its_messages_back_and_their_acks_are_refused(url):
+    parts = urlsplit(url)
+    with Proxy(parts.hostname, parts.port) as proxy:
+        link = open_link(parse_url(url.replace(f":{parts.port}", f":{proxy.port}")), time.time_ns)
+        link.declare("q")
+        link.bind("q", "a")
+        list(link.publish_many(("a", str(number).encode(), headers(number)) for number in range(5)))
+        subscription = link.subscribe("q", 10)
+        held = take(subscription, 3)
+        proxy.cut()
+        assert until(lambda: subscription.stock.epoch == 2)
+        again = take(subscription, 5)
+        for message in held:
+            with pytest.raises(MessageStateError):
+                message.ack()
+            message.retry(0)
+        assert [message.body for message in again] == [b"0", b"1", b"2", b"3", b"4"]
+        assert {message.attempt for message in again} == {2}
+        for message in again:
+            message.ack()
+        assert until(lambda: link.outstanding(["q"]) == {"q": 0})
+        link.close()
+
+
+def test_a_wrong_password_and_a_wrong_virtual_host_are_told_apart_without_the_password(rabbitmq):
+    user, place = urlsplit(rabbitmq).username, rabbitmq.rpartition("@")[2].partition("/")[0]
+    for wrong, says in ((f"amqp://{user}:not-it@{place}/", "password was refused"), (f"{rabbitmq.rpartition('/')[0]}/no-such", "no virtual host 'no-such'")):
+        begin = time.monotonic()
+        with pytest.raises(BrokerError, match=says) as caught:
+            App(broker=wrong).bus  # noqa: B018 (opened when used)
+        assert time.monotonic() - begin < 15
+        assert "not-it" not in f"{caught.value} {caught.value!r}"
+        assert urlsplit(rabbitmq).password not in f"{caught.value} {caught.value!r}"
+
+
+def test_a_link_that_nobody_answers_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(rabbitmq_connection, "TRYING", 0.3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(BrokerError, match=r"does not answer .*; start it"):
+            rabbitmq_connection.Control(Opener(parse_url(f"amqp://u:secret@127.0.0.1:{taken.getsockname()[1]}"))).call(lambda channel: None, seconds=0.3)
+
+
+def test_a_publish_that_is_never_confirmed_is_uncertain_and_says_so(url, monkeypatch):
+    monkeypatch.setattr(rabbitmq_publisher, "TRYING", 1.0)
+    monkeypatch.setattr(rabbitmq_publisher, "PATIENCE", 0.5)
+    parts = urlsplit(url)
+    with Proxy(parts.hostname, parts.port) as proxy:
+        link = open_link(parse_url(url.replace(f":{parts.port}", f":{proxy.port}")), time.time_ns)
+        link.declare("q")
+        link.bind("q", "a")
+        link.publish("a", b"1", headers())
+        proxy.fall_silent()
+        with pytest.raises(UncertainError, match="before it confirmed"):
+            link.publish("a", b"2", headers())
+        proxy.heal()
+        assert link.publish("a", b"3", headers()) is None
+        link.close()
+
+
+@contextmanager
+def tls_server(folder, certificate):
+    """Listen with a certificate of *folder*; yield the port and what clients said after the handshake."""
+    heard = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / f"{certificate}.pem", folder / f"{certificate}.key")
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                plain, _ = listening.accept()
+            except OSError:
+                return
+            try:
+                with context.wrap_socket(plain, server_side=True) as secure:
+                    heard.append(secure.recv(100))
+            except OSError:
+                plain.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1], heard
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A folder with an authority, and certificates that are right, expired, of another host, and of another authority."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not here to make certificates")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*words):
+        subprocess.run(["openssl", *map(str, words)], cwd=folder, check=True, capture_output=True)
+
+    for authority in ("ca", "other-ca"):
+        openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            f"{authority}.key",
+            "-out",
+            f"{authority}.pem",
+            "-subj",
+            f"/CN={authority}",
+        )
+    for name, host, authority, days in (
+        ("right", "localhost", "ca", 1),
+        ("expired", "localhost", "ca", -1),
+        ("host", "example.org", "ca", 1),
+        ("other", "localhost", "other-ca", 1),
+    ):
+        openssl(
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.csr",
+            "-subj",
+            f"/CN={host}",
+        )
+        (folder / "names").write_text(f"subjectAltName=DNS:{host}\n")
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            f"{authority}.pem",
+            "-CAkey",
+            f"{authority}.key",
+            "-CAcreateserial",
+            "-days",
+            days,
+            "-extfile",
+            "names",
+            "-out",
+            f"{name}.pem",
+        )
+    return folder
+
+
+@pytest.mark.parametrize("certificate", ["right", "expired", "host", "other"])
+def test_only_the_right_certificate_hears_a_word(certificates, certificate):
+    with tls_server(certificates, certificate) as (port, heard):
+        opener = Opener(parse_url(f"amqps://ada:secret@localhost:{port}/?ca={certificates / 'ca.pem'}"))
+        with pytest.raises(BrokerError) as caught:
+            opener.open()
+        until(lambda: heard, 0.2)
+
+    assert ("certificate" in str(caught.value)) == (certificate != "right")
+    assert heard == ([b"AMQP\x00\x00\x09\x01"] if certificate == "right" else []), "what follows a handshake: the protocol's name, no password yet"

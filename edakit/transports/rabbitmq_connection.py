@@ -132,7 +132,6 @@ def hang_up(connection: Any) -> None:
     if connection is None:
         return
     with suppress(*LOST, AMQPError):
-        connection.transport.sock.settimeout(2)
         connection.polite = 2.0
         connection.close()
     connection.abandon()
@@ -161,17 +160,24 @@ class Control:
         with self._lock:
             for pause in pauses():
                 try:
-                    return function(self._open())
-                except ChannelError as error:
-                    self._channel = None
-                    raise self.opener.explain(error) from error
+                    channel = self._open()
                 except (*LOST, BrokerError) as error:
                     self.drop()
                     if time.monotonic() + pause > deadline or not passing(error):
                         raise self.opener.explain(error) from error
-                except BaseException:  # an interrupt may come between two halves of a frame
-                    self.drop()
-                    raise
+                else:
+                    try:
+                        return function(channel)
+                    except ChannelError as error:
+                        self._channel = None
+                        raise self.opener.explain(error) from error
+                    except LOST as error:
+                        self.drop()
+                        if time.monotonic() + pause > deadline:
+                            raise self.opener.explain(error) from error
+                    except BaseException:  # an interrupt may come between two halves of a frame
+                        self.drop()
+                        raise
                 time.sleep(pause)
         raise AssertionError  # pauses never end
 

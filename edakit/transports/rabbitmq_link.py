@@ -18,6 +18,7 @@ from edakit.transports.rabbitmq_messages import Message
 from edakit.transports.rabbitmq_names import transport_in
 from edakit.transports.rabbitmq_publisher import REFUSED, RETURNED, Parcel, Publisher
 from edakit.transports.rabbitmq_subscription import RabbitSubscription
+from edakit.transports.rabbitmq_wire import Event
 from edakit.transports.routing import Exchange
 
 __all__ = ["RabbitLink", "open_link"]
@@ -111,8 +112,7 @@ class RabbitLink(Link):
             yield self._judge(parcel, outcome, must_route=False)
 
     def _parcel(self, name: str, body: bytes, headers: Mapping[str, Any]) -> Parcel:
-        message = amqp.Message(body, content_type=CONTENT_TYPE, content_encoding="utf-8", application_headers=headers, delivery_mode=2)
-        return Parcel(self.exchange, name, message)
+        return Parcel(self.exchange, name, Event(body, CONTENT_TYPE, headers))
 
     def _judge(self, parcel: Parcel, outcome: str, *, must_route: bool) -> int | None:
         if outcome is REFUSED:

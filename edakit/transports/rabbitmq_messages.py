@@ -171,6 +171,7 @@ class Stock:
                 self.in_flight -= 1
                 heapq.heappush(self.held, (due_ns, next(self._counter), message.again(attempt=attempt)))
             message.state = "RETRIED"
+        self._ring()  # room for others may have to be made
         self.wake()
 
     def lose(self) -> int:

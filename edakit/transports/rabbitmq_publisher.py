@@ -14,12 +14,11 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Any, Final
 
-from amqp import spec
 from amqp.exceptions import AMQPError, ChannelError
 
 from edakit.errors import BrokerError, UncertainError
 from edakit.transports.rabbitmq_connection import LOST, TRYING, Opener, hang_up, passing, pauses
-from edakit.transports.rabbitmq_wire import PATIENCE, readable
+from edakit.transports.rabbitmq_wire import PATIENCE, publish, readable
 
 __all__ = ["WINDOW", "Parcel", "Publisher"]
 
@@ -62,8 +61,7 @@ class _Confirms:
     def send(self, parcel: Parcel) -> None:
         self._tag += 1
         self.sent[self._tag] = parcel
-        # Not basic_publish: it looks for news from the broker before each message. Mandatory, so that nothing vanishes silently.
-        self.channel.send_method(spec.Basic.Publish, "Bssbb", (0, parcel.exchange, parcel.key, True, False), parcel.message)
+        publish(self.channel, parcel.exchange, parcel.key, parcel.message)
 
     def _settle(self, tag: int, outcome: str, *, multiple: bool) -> None:
         for each in list(takewhile(lambda sent: sent <= tag, self.sent)) if multiple else [tag]:
@@ -116,12 +114,12 @@ class Publisher:
             # After a loss those in flight are sent again first: the order stays.
             while window and (len(window) >= WINDOW or window[-1].outcome is GONE):
                 yield self._finish(window.popleft(), time.monotonic() + TRYING)
-            self._send(parcel, time.monotonic() + TRYING)
+            self._send(parcel, time.monotonic() + TRYING, more=True)
             window.append(parcel)
         while window:
             yield self._finish(window.popleft(), time.monotonic() + TRYING)
 
-    def _send(self, parcel: Parcel, deadline: float) -> None:
+    def _send(self, parcel: Parcel, deadline: float, *, more: bool = False) -> None:
         with self._lock:
             self.sent += 1
             try:
@@ -131,6 +129,7 @@ class Publisher:
                     self._connect()
                 if self._confirms is None:
                     self._confirms = _Confirms(self._connection)
+                self._connection.transport.corked = more
                 self._confirms.send(parcel)
             except (*LOST, AMQPError, BrokerError) as error:
                 self._lose(error)
@@ -182,9 +181,16 @@ class Publisher:
                 if left <= 0:
                     self._lose(self._blocked_error(UncertainError) if self._blocked else TimeoutError("the broker did not confirm in time"))
                 elif self._reading:
+                    self._uncork()
                     self._settled.wait(left)
                 else:
                     self._read(left)
+
+    def _uncork(self) -> None:
+        try:
+            self._connection.transport.uncork()
+        except LOST as error:
+            self._lose(error)
 
     def _read(self, seconds: float) -> None:
         """Wait for news and take them in, for all who wait; the lock is open while nothing comes."""
@@ -192,6 +198,7 @@ class Publisher:
         connection = self._connection
         try:
             transport = connection.transport
+            transport.uncork()
             if not transport.has_frame:
                 self._lock.release()
                 try:
@@ -265,6 +272,7 @@ class Publisher:
         self._await_unblocked(deadline)
         if self._connection is None:
             self._connect()
+        self._connection.transport.uncork()
         confirms = _Confirms(self._connection)
         parcel.outcome, parcel.returned = None, False
         try:

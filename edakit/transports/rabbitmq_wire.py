@@ -10,7 +10,7 @@ import io
 import select
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from struct import unpack_from
 from typing import Any, Final
@@ -21,13 +21,14 @@ from amqp.exceptions import ChannelError, UnexpectedFrame, error_for_code
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.transport import pyamqp
 
-__all__ = ["PATIENCE", "Channel", "Connection", "Transport", "readable"]
+__all__ = ["PATIENCE", "Channel", "Connection", "Event", "Transport", "publish", "readable"]
 
 PATIENCE: Final = 6.0
 """How long the broker may take to answer, or to take what is written, before the connection counts as lost [s]."""
 _BLOCK: Final = 65_536
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _END: Final = 0xCE
+_NOT_NOW: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _CONTENT: Final = frozenset([spec.Basic.Return, spec.Basic.Deliver, spec.Basic.GetOk])
 
 
@@ -41,6 +42,14 @@ def readable(seconds: float, *sockets: Any) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
+def _writable(seconds: float, sock: Any) -> bool:
+    if sys.platform == "win32":
+        return bool(select.select([], [sock], [], seconds)[1])
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(seconds * 1000))
+
+
 class _Reader:
     """What both kinds of socket have in common."""
 
@@ -50,9 +59,10 @@ class _Reader:
 
     def _setup_transport(self) -> None:
         super()._setup_transport()  # type: ignore[misc]  # py-amqp's
-        self.sock.settimeout(PATIENCE)
-        self.patience = PATIENCE
-        self._inbox, self._start = bytearray(), 0
+        self.sock.setblocking(False)
+        self._write = self._write_all
+        self.patience, self.corked = PATIENCE, False
+        self._inbox, self._start, self._outbox = bytearray(), 0, bytearray()
 
     def read_frame(self) -> tuple[int, int, bytes]:
         """Return the next frame: kind, channel, payload.
@@ -86,17 +96,39 @@ class _Reader:
             self._start = 0
 
     def _receive(self) -> bytes:
-        self.sock.settimeout(self.patience)
-        try:
-            piece: bytes = self.sock.recv(_BLOCK)
-        except (BlockingIOError, ssl.SSLWantReadError, TimeoutError):
-            raise TimeoutError("the broker did not answer in time") from None
-        finally:
-            self.sock.settimeout(PATIENCE)
-        if not piece:
-            self.connected = False
-            raise ConnectionResetError("the broker closed the connection")
-        return piece
+        while True:
+            try:
+                piece: bytes = self.sock.recv(_BLOCK)
+            except _NOT_NOW:
+                if not self.patience or not readable(self.patience, self.sock):
+                    raise TimeoutError("the broker did not answer in time") from None
+                continue
+            if not piece:
+                self.connected = False
+                raise ConnectionResetError("the broker closed the connection")
+            return piece
+
+    def _write_all(self, piece: Any) -> None:
+        """Write, or while corked keep what belongs together for one system call."""
+        if self.corked or self._outbox:
+            self._outbox += piece
+            if self.corked and len(self._outbox) < _BLOCK // 2:
+                return
+            piece, self._outbox = self._outbox, bytearray()
+        view = memoryview(piece)
+        while view:
+            try:
+                view = view[self.sock.send(view) :]
+            except _NOT_NOW:
+                if not _writable(PATIENCE, self.sock):
+                    self.connected = False
+                    raise TimeoutError("the broker does not read") from None
+
+    def uncork(self) -> None:
+        """Send what was kept."""
+        self.corked = False
+        if self._outbox:
+            self._write_all(b"")
 
     def _shutdown_transport(self) -> None:
         """Do not wait for the other side to say goodbye: it may be gone."""
@@ -108,6 +140,37 @@ class _Plain(_Reader, TCPTransport):  # type: ignore[misc]  # py-amqp is not typ
 
 class _Secure(_Reader, SSLTransport):  # type: ignore[misc]  # as above
     pass
+
+
+class Event(amqp.Message):  # type: ignore[misc]  # as above
+    """A message of ours: JSON, persistent, with texts as headers; py-amqp takes 40 µs to say so, this a tenth of it."""
+
+    def __init__(self, body: bytes, content_type: str, headers: Mapping[str, Any]) -> None:
+        super().__init__(body, content_type=content_type, content_encoding="utf-8", application_headers=headers, delivery_mode=2)
+
+    def _serialize_properties(self) -> bytes:
+        properties = self.properties
+        table = []
+        for name, value in properties["application_headers"].items():
+            if not isinstance(value, str):
+                return bytes(super()._serialize_properties())
+            text = value.encode()
+            table.append(_short(name) + b"S" + len(text).to_bytes(4) + text)
+        packed = b"".join(table)
+        # The flags of content type, content encoding, headers and delivery mode, then these: AMQP 0-9-1, 4.2.6.1.
+        return b"\xf0\x00" + _short(properties["content_type"]) + b"\x05utf-8" + len(packed).to_bytes(4) + packed + b"\x02"
+
+
+def _short(text: str) -> bytes:
+    data = text.encode()
+    if len(data) > 255:  # noqa: PLR2004 (one byte for the length)
+        raise ValueError(f"{text[:20]!r}… has {len(data)} bytes, a name in AMQP has 255 at most")
+    return bytes((len(data),)) + data
+
+
+def publish(channel: Any, exchange: str, key: str, message: Any) -> None:
+    """Write the frames of a mandatory basic.publish. Not channel.basic_publish: it looks for news from the broker before each message."""
+    channel.connection.frame_writer(1, channel.channel_id, spec.Basic.Publish, b"\0\0" + _short(exchange) + _short(key) + b"\x01", message)
 
 
 class _Incoming(amqp.Message):  # type: ignore[misc]  # as above
