@@ -18,12 +18,13 @@ from kombu.exceptions import MessageStateError
 
 from edakit import App
 from edakit.capabilities import Login, parse_url, redact
-from edakit.errors import BrokerError, BrokerURLError, CapabilityError, UncertainError
+from edakit.errors import BrokerError, BrokerURLError, CapabilityError, EventValueError, UncertainError
 from edakit.faults_proxy import Proxy
 from edakit.transports import rabbitmq_connection, rabbitmq_publisher
 from edakit.transports.link import open_link
 from edakit.transports.rabbitmq_connection import Opener
 from edakit.transports.rabbitmq_messages import Acks
+from edakit.transports.rabbitmq_subscription import RabbitSubscription
 from edakit.transports.rabbitmq_wire import Event, _Incoming
 from tests.shop_language import AddItem, cart_component, recorder
 
@@ -227,6 +228,11 @@ def test_foreign_properties_and_bytes_survive_a_move(link):
     assert (second.body, second.content_type) == (b"", None)
 
 
+def test_headers_that_fit_into_no_frame_are_refused_before_they_cost_the_connection(link):
+    with pytest.raises(EventValueError, match="its headers have 200,000 characters"):
+        link.publish("a", b"{}", {"cloudEvents_subject": "x" * 200_000})
+
+
 def test_what_has_no_queue_to_go_to_is_not_moved(link):
     link.declare("q")
     link.bind("q", "a")
@@ -262,6 +268,18 @@ def test_messages_that_wait_for_their_time_do_not_use_up_the_prefetch(link):
     for message in again:
         message.ack()
     assert until(lambda: link.outstanding(["q"]) == {"q": 0})
+
+
+def test_without_a_new_consumer_those_that_wait_would_hold_up_all_others(link, monkeypatch):
+    monkeypatch.setattr(RabbitSubscription, "_renew", lambda self: None)
+    link.declare("q")
+    link.bind("q", "a")
+    list(link.publish_many(("a", b"1", headers(number)) for number in range(20)))
+    subscription = link.subscribe("q", 4)
+    for message in take(subscription, 4):
+        message.retry(time.time_ns() + 60_000_000_000)
+
+    assert take(subscription, 1, seconds=0.5) == []
 
 
 def test_outstanding_is_never_nought_while_something_is_on_its_way(url):

@@ -28,7 +28,7 @@ CONNECTING: Final = 4.0
 """How long one attempt to connect may take [s]."""
 TRYING: Final = 10.0
 """How long a call tries again while the broker cannot be reached [s]; with one attempt that began late it ends within 15 s."""
-LOST: Final = (OSError, AmqpConnectionError, AttributeError, TypeError)
+LOST: Final = (OSError, AmqpConnectionError, AttributeError)
 """What the end of a connection looks like (py-amqp sets what it closes to None)."""
 _FORBIDDEN = re.compile(r"access to (.+?) refused")
 _MEANINGS: Final[tuple[tuple[Any, str, str, str], ...]] = (
