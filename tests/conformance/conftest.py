@@ -8,12 +8,13 @@ import pytest
 
 from edakit.capabilities import BROKERS
 
-UNDER_TEST = ("memory", "sqlite")
+UNDER_TEST = ("memory", "sqlite", "amqp")
 """URL schemes. A broker with a server gets its entry here, and its address in `_ADDRESSES`."""
 
 _ADDRESSES = {
     "memory": lambda request: f"memory://{uuid4().hex}",
     "sqlite": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path').as_posix()}/shop.db?lease=1",
+    "amqp": lambda request: f"{request.getfixturevalue('rabbitmq')}?namespace=t{uuid4().hex[:12]}",
 }
 
 

@@ -100,6 +100,8 @@ def until(condition, seconds=PATIENCE):
 
 
 def in_namespace(url, namespace):
+    if "namespace=" in url:
+        return f"{url}-{namespace}"
     return f"{url}{'&' if '?' in url else '?'}namespace={namespace}"
 
 

@@ -70,7 +70,7 @@ def test_what_is_confirmed_is_there_for_everybody(broker_url, can):
 
         assert receipt.queues == (2 if can.counts_queues else None)
         assert (other.backlog("mail"), other.backlog("stock")) == (1, 1)
-        assert bus.publish(OrderPlaced(order_id="o-1")).queues == (0 if can.counts_queues else None)
+        assert bus.publish(OrderPlaced(order_id="o-1")).queues == (0 if can.counts_queues or can.must_route else None)
 
 
 def test_many_events_are_published_in_order_and_each_has_its_receipt(broker_url, can):
@@ -512,7 +512,7 @@ def test_a_publisher_waits_for_room_between_threads(broker_url, can):
     with App(slow, broker=broker_url) as app:
         for number in range(60):
             app.publish(added(number))
-            assert app.backlog("mail") <= 5
+            assert app.backlog("mail") <= (5 if can.counts_queues else 5 + slow.prefetch), "what was taken ahead has left the queue"
         app.wait_until_idle()
 
     assert handled == list(range(60))
