@@ -18,7 +18,7 @@ from kombu.exceptions import MessageStateError
 
 from edakit import App
 from edakit.capabilities import Login, parse_url, redact
-from edakit.errors import BrokerError, BrokerURLError, CapabilityError, EventValueError, UncertainError
+from edakit.errors import BrokerError, BrokerURLError, CapabilityError, ClosedError, EventValueError, UncertainError
 from edakit.faults_proxy import Proxy
 from edakit.transports import rabbitmq_connection, rabbitmq_publisher
 from edakit.transports.link import open_link
@@ -296,6 +296,30 @@ def test_outstanding_is_never_nought_while_something_is_on_its_way(url):
     app.close()
 
     assert wrong == []
+
+
+def test_whoever_publishes_while_the_link_is_closed_is_told(url):
+    link, told = open_link(parse_url(url), time.time_ns), []
+    link.declare("q")
+    link.bind("q", "a")
+
+    def publish():
+        try:
+            while True:
+                link.publish("a", b"1", headers())
+        except ClosedError as error:
+            told.append(error)
+
+    threads = [threading.Thread(target=publish) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    link.close()
+    for thread in threads:
+        thread.join(5)
+
+    assert len(told) == 4
+    assert link.publisher._connection is None
 
 
 def test_a_lost_connection_brings_its_messages_back_and_their_acks_are_refused(url):

@@ -226,14 +226,16 @@ class RabbitLink(Link):
         self._here()
         names = list(queues)
         while True:
-            # Counted one after the other: an event may go from a queue that is not yet counted to one that is.
-            before = self._activity()
+            # Counted one after the other: meanwhile an event may lead from a queue that is not counted yet to one that is.
+            before = self._changes(names)
             counts = {name: waiting + unfinished for name in names for waiting, _, unfinished in [self._counts(name)]}
-            if any(counts.values()) or self._activity() == before:
+            if any(counts.values()) or self._changes(names) == before:
                 return counts
 
-    def _activity(self) -> int:
-        return self.publisher.sent + sum(each.stock.came for each in self._subscriptions)
+    def _changes(self, queues: Iterable[str]) -> int:
+        """Return how often something came from one of *queues* or was done, in this process."""
+        names = {self._prefix + queue for queue in queues}
+        return sum(each.stock.changes for each in tuple(self._subscriptions) if each.queue in names)
 
     def _counts(self, queue: str) -> tuple[int, int, int]:
         """Return how many wait in the queue, how many are here and not handed out, and how many are here and not done with."""

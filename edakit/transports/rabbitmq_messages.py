@@ -120,7 +120,7 @@ class Stock:
         self.ready: deque[Message] = deque()
         self.held: list[tuple[int, int, Message]] = []
         self.acks = Acks()
-        self.in_flight = self.came = 0
+        self.in_flight = self.changes = 0
         self.wake: Callable[[], None] = _nothing
         self._counter = itertools.count()
 
@@ -132,7 +132,7 @@ class Stock:
         info = raw.delivery_info
         message = Message(raw, self, tag=info["delivery_tag"], redelivered=info["redelivered"])
         with self.lock:
-            self.came += 1
+            self.changes += 1
             self.acks.came(message.tag)
             self.ready.append(message)
         self.wake()
@@ -156,6 +156,7 @@ class Stock:
             if message.state != "TAKEN" or message.epoch != self.epoch:
                 return False
             message.state = "ACKED"
+            self.changes += 1
             self.in_flight -= 1
             self.acks.finished(message.tag)
             done = self.acks.done

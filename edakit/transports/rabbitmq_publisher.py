@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from amqp.exceptions import AMQPError, ChannelError
 
-from edakit.errors import BrokerError, UncertainError
+from edakit.errors import BrokerError, ClosedError, UncertainError
 from edakit.transports.rabbitmq_connection import LOST, TRYING, Opener, hang_up, passing, pauses
 from edakit.transports.rabbitmq_wire import PATIENCE, publish, readable
 
@@ -90,7 +90,7 @@ class Publisher:
 
     def __init__(self, opener: Opener) -> None:
         self.opener = opener
-        self.sent, self._sent_at = 0, 0.0
+        self.closed, self._sent_at = False, 0.0
         self._lock = threading.RLock()
         self._settled = threading.Condition(self._lock)
         self._connection: Any = None
@@ -121,7 +121,6 @@ class Publisher:
 
     def _send(self, parcel: Parcel, deadline: float, *, more: bool = False) -> None:
         with self._lock:
-            self.sent += 1
             try:
                 self._look()
                 self._await_unblocked(deadline)
@@ -148,6 +147,8 @@ class Publisher:
                 self._lose(error)
 
     def _connect(self) -> None:
+        if self.closed:
+            raise ClosedError("the link")
         self._blocked = False
         self._connection = self.opener.open(on_blocked=self._block, on_unblocked=self._unblock)
 
@@ -295,6 +296,7 @@ class Publisher:
     def close(self) -> None:
         """Close it; what is in flight is lost to whoever waits for it."""
         with self._lock:
+            self.closed = True
             connection, self._connection = self._connection, None
             with suppress(*LOST, AMQPError):
                 hang_up(connection)
