@@ -26,7 +26,7 @@ from edakit.transports.rabbitmq_connection import Opener
 from edakit.transports.rabbitmq_messages import Acks
 from edakit.transports.rabbitmq_subscription import RabbitSubscription
 from edakit.transports.rabbitmq_wire import Event, _Incoming
-from tests.shop_language import AddItem, cart_component, recorder
+from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
 
 
 @pytest.mark.parametrize(
@@ -490,3 +490,23 @@ def test_only_the_right_certificate_hears_a_word(certificates, certificate):
 
     assert ("certificate" in str(caught.value)) == (certificate != "right")
     assert heard == ([b"AMQP\x00\x00\x09\x01"] if certificate == "right" else []), "what follows a handshake: the protocol's name, no password yet"
+
+
+def test_a_shop_runs_over_tls(certificates):
+    brokers = pytest.importorskip("edakit.brokers")
+    files = {name: str(certificates / file) for name, file in (("cacertfile", "ca.pem"), ("certfile", "right.pem"), ("keyfile", "right.key"))}
+    settings = {"listeners.ssl.1": "127.0.0.1:{tls}"} | {f"ssl_options.{name}": file for name, file in files.items()}
+    mail, mailed = recorder("mail")
+    with brokers.start("rabbitmq", settings=settings, ports=["tls"]) as node:
+        place = f"{node.state.password}@localhost:{node.state.ports['tls']}"
+        app = App(cart_component(), mail, broker=f"amqps://edakit:{place}/?ca={files['cacertfile']}", max_body=6_000_000)
+        app.publish_many(CartItemAdded(cart_id=str(number)) for number in range(2000))
+        app.publish(CartItemAdded(cart_id="large", product_id="x" * 5_000_000))
+        app.send(AddItem(cart_id="small"))
+        app.run_until_idle()
+        app.close()
+        with pytest.raises(BrokerError, match="certificate was not accepted"):
+            Opener(parse_url(f"amqps://edakit:{place.replace('localhost', '127.0.0.1')}/?ca={files['cacertfile']}")).open()
+
+    assert len(mailed) == 2002
+    assert {len(event.product_id) for event in mailed} == {4, 5_000_000}
