@@ -257,10 +257,13 @@ class App:
 
     def close(self) -> None:
         """Stop, and give everything back; trace, report and dead letters can still be read. Doing so twice is doing it once."""
-        if not self._closed:
-            bus = self._running.bus
+        if self._closed:
+            return
+        bus = self._running.bus
+        try:
             if bus is not None:
                 self._dead = {name: bus.dead_letters(name) for name in self.components}
+        finally:  # a broker that is away keeps its dead letters, and nothing of ours
             self._closed = True
             self._finalizer()
 

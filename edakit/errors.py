@@ -165,12 +165,13 @@ class BrokerError(EdakitError):
 
 
 class PermissionDeniedError(BrokerError):
-    """The broker knows the user and forbids what was asked; nothing of it was done."""
+    """The broker knows the user, who may not do this; nothing of it was done."""
 
-    def __init__(self, broker: str, user: str, resource: str) -> None:
-        self.user, self.resource = user, resource
-        BrokerError.__init__(self, broker, f"user {user!r} may not use {resource}", "ask whoever runs the broker for the right, or use another user")
-        self.args = (broker, user, resource)
+    def __init__(self, broker: str, user: str, doing: str, resource: str) -> None:
+        self.user, self.doing, self.resource = user, doing, resource
+        who = f"user {user!r}" if user else "who connects without a user"
+        BrokerError.__init__(self, broker, f"{who} may not {doing}: {resource}", "ask who runs the broker for the right, or name another user in the address")
+        self.args = (broker, user, doing, resource)
 
 
 class UncertainError(BrokerError):

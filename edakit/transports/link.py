@@ -20,6 +20,7 @@ _LINKS: Final = {
     "sqlite": "edakit.transports.sqlite_link",
     "amqp": "edakit.transports.rabbitmq_link",
     "amqps": "edakit.transports.rabbitmq_link",
+    **dict.fromkeys(("kafka", "kafkas"), "edakit.transports.kafka"),
 }
 """Where the link of each URL scheme is; loaded when it is first used."""
 

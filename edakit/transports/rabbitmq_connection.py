@@ -104,7 +104,7 @@ class Opener:
         text = str(getattr(error, "reply_text", None) or error or type(error).__name__)
         login = self.login
         if forbidden := _FORBIDDEN.search(text):
-            return PermissionDeniedError(self.shown, login.user, forbidden[1])
+            return PermissionDeniedError(self.shown, login.user, "use", forbidden[1])
         if isinstance(error, PreconditionFailed) and "inequivalent" in text:
             return CapabilityError("amqp://", f"change a queue that exists ({text})", "keep bound and when_full as they were, or delete the queue first")
         problem, advice = next(each[2:] for each in _MEANINGS if isinstance(error, each[0]) and each[1] in text)

@@ -100,9 +100,11 @@ def until(condition, seconds=PATIENCE):
 
 
 def in_namespace(url, namespace):
-    if "namespace=" in url:
-        return f"{url}-{namespace}"
-    return f"{url}{'&' if '?' in url else '?'}namespace={namespace}"
+    """Return *url* with another namespace, or one within its own."""
+    place, _, options = url.partition("?")
+    others = [option for option in options.split("&") if option and not option.startswith("namespace=")]
+    own = url.partition("namespace=")[2].partition("&")[0]
+    return f"{place}?{'&'.join([*others, f'namespace={own}{namespace}'])}"
 
 
 @contextmanager

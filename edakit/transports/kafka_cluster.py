@@ -1,0 +1,281 @@
+"""One Kafka cluster as this process reaches it: settings, topics, offsets, and its errors in sentences."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from edakit.errors import BrokerError, ForkedError
+from edakit.transports.kafka_errors import PATIENCE, REFUSALS, explained
+
+__all__ = ["PATIENCE", "Cluster", "Place"]
+
+_C = TypeVar("_C")
+_T = TypeVar("_T")
+Place = tuple[str, int]
+"""A topic and one of its partitions."""
+
+_SOON = 0.05  # before a question is put again [s]
+_TRY = 2.0  # how long an answer is waited for before that [s]
+_PASSING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._WAIT_COORD,
+    }
+)
+"""What is heard while a cluster is starting, or while a topic is new."""
+
+# Without a logger librdkafka's threads would print.
+_logger = logging.getLogger("edakit.kafka")
+_logger.addHandler(logging.NullHandler())
+
+# librdkafka's threads do not survive a fork, and its destructor waits for them: the child must never run it.
+_clients: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class _Producer(Producer):  # type: ignore[misc]  # typed in part
+    """A producer that can be referred to weakly.
+
+    Attributes:
+        fatal: Why it can do no more.
+    """
+
+    fatal: KafkaError | None = None
+
+
+class _Consumer(Consumer):  # type: ignore[misc]  # as above
+    """A consumer that can be referred to weakly."""
+
+
+def _keep_for_ever() -> None:
+    for client in list(_clients):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_for_ever)
+
+
+class Cluster:
+    """One cluster. Any thread may call any method.
+
+    Args:
+        address: Where it is, and who we are.
+
+    Attributes:
+        shown: Its address without a password.
+    """
+
+    def __init__(self, address: Any) -> None:
+        self.shown = f"{address.scheme}://{address.name}"
+        self.user = address.login.user
+        self._process = os.getpid()
+        self._settings = _settings(address)
+        self._trouble: KafkaError | None = None
+        self._lock = threading.Lock()
+        self._members: dict[str, Consumer] = {}
+        self._admin: AdminClient = self._client(AdminClient, {})
+
+    def producer(self, settings: Mapping[str, Any]) -> Producer:
+        """Make a producer."""
+        return self._client(_Producer, settings)
+
+    def consumer(self, settings: Mapping[str, Any]) -> Consumer:
+        """Make a consumer."""
+        return self._client(_Consumer, settings)
+
+    def _client(self, kind: Callable[[dict[str, Any]], _C], settings: Mapping[str, Any]) -> _C:
+        try:
+            made = kind({**self._settings, "error_cb": self._note, **settings})
+        except KafkaException as error:
+            raise BrokerError(self.shown, f"the client cannot be made: {error.args[0].str()}", "correct the address") from None
+        _clients.add(made)
+        return made
+
+    def _note(self, error: KafkaError) -> None:
+        # What a refusal says is worth more than "all brokers are down", which follows.
+        if error.code() in REFUSALS or self._trouble is None or (self._trouble.code() not in REFUSALS and error.code() != KafkaError._ALL_BROKERS_DOWN):
+            self._trouble = error
+
+    @property
+    def forked(self) -> bool:
+        """Whether another process opened it: nothing of it may be touched then, not even closed."""
+        return self._process != os.getpid()
+
+    def ours(self) -> None:
+        """Make sure that this process opened it.
+
+        Raises:
+            ForkedError: another one did.
+        """
+        if self.forked:
+            raise ForkedError(f"the connection to {self.shown}", self._process, os.getpid())
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has, 0 where there is none; the first question to a cluster, so its answer may be that it refuses us.
+
+        Raises:
+            BrokerError: it does not answer, or refuses us.
+        """
+        found = self._again("describe", topic, lambda: self._admin.list_topics(topic, timeout=_TRY)).topics[topic]
+        if found.error is None or found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return len(found.partitions)
+        if found.error.code() in _PASSING:
+            return 0
+        raise self.error(found.error, "describe", topic)
+
+    def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> bool:
+        """Make a topic; return whether this call made it, which of several that try at the same time only one does.
+
+        Raises:
+            BrokerError: it may not be made.
+        """
+        new = NewTopic(topic, num_partitions=partitions, config=dict(settings))
+
+        def create() -> bool:
+            try:
+                self._admin.create_topics([new], operation_timeout=PATIENCE, request_timeout=PATIENCE)[topic].result()
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    return False
+                raise
+            return True
+
+        return self._again("create", topic, create)
+
+    def forget(self, offsets: Mapping[Place, int]) -> None:
+        """Delete what stands before these offsets."""
+        wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+
+        def delete() -> None:
+            for future in self._admin.delete_records(wanted, request_timeout=PATIENCE, operation_timeout=PATIENCE).values():
+                future.result()
+
+        self._again("delete records of", ", ".join({place[0] for place in offsets}), delete)
+
+    def _again(self, doing: str, name: str, call: Callable[[], _T]) -> _T:
+        """Return the answer to a question, asked again while the cluster is not ready.
+
+        Raises:
+            BrokerError: it does not answer, or says no.
+        """
+        self.ours()
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = call()
+            except KafkaException as error:
+                self._admin.poll(0)  # has `_note` called
+                refused = self._trouble is not None and self._trouble.code() in REFUSALS
+                if refused or error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                    raise self.error(error.args[0], doing, name) from None
+                time.sleep(_SOON)
+            else:
+                self._trouble = None
+                return answer
+
+    # librdkafka's administrator ends the process (an assertion, its issue 4605) when a group's coordinator goes away, so offsets are asked of consumers.
+
+    def _member(self, group: str) -> Consumer:
+        """Return a consumer that does not join *group*, to read and to set its offsets."""
+        with self._lock:
+            if group not in self._members:
+                self._members[group] = self.consumer({"group.id": group, "enable.auto.commit": False})
+            return self._members[group]
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Return where each partition ends: the offset that its next record will have."""
+        return self.since(places, OFFSET_END)
+
+    def starts(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Return where each partition begins."""
+        return self.since(places, OFFSET_BEGINNING)
+
+    def since(self, places: Iterable[Place], time_ms: int) -> dict[Place, int]:
+        """Return the offset of the first record of each partition that was written at *time_ms* [ms] or later; -1 where there is none."""
+        wanted = [TopicPartition(*place, time_ms) for place in places]
+        asked = self._member("edakit-reader")
+        found = self._again("read offsets of", _names(wanted), lambda: _whole(asked.offsets_for_times(wanted, timeout=_TRY))) if wanted else []
+        return {(each.topic, each.partition): each.offset for each in found}
+
+    def committed(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
+        """Return what a consumer group has committed, by partition; those without are left out."""
+        wanted = [TopicPartition(*place) for place in places]
+        asked = self._member(group)
+        found = self._again("read offsets of", group, lambda: _whole(asked.committed(wanted, timeout=_TRY))) if wanted else []
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+    def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """Set what a consumer group without members has committed."""
+        wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        asked = self._member(group)
+        self._again("set offsets of", group, lambda: _whole(asked.commit(offsets=wanted, asynchronous=False)))
+
+    def close(self) -> None:
+        """Close what reads and sets offsets."""
+        with self._lock:
+            while self._members:
+                self._members.popitem()[1].close()
+
+    def error(self, reason: KafkaError, doing: str, name: str = "") -> BrokerError:
+        """Return what *reason* means to whoever wanted to do something with the topic or group *name*."""
+        return explained(self.shown, self.user, reason, self._trouble, doing, name)
+
+
+def _whole(partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Return *partitions*, each without an error."""
+    for each in partitions:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    return partitions
+
+
+def _names(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(dict.fromkeys(each.topic for each in partitions))
+
+
+def _settings(address: Any) -> dict[str, Any]:
+    """Return what all clients have in common."""
+    secure, options = address.scheme == "kafkas", address.options
+    settings: dict[str, Any] = {
+        "bootstrap.servers": address.name,
+        "client.id": "edakit",
+        "log_level": 2,  # what matters comes through error_cb
+        "logger": _logger,
+        "allow.auto.create.topics": False,
+        "socket.timeout.ms": int(PATIENCE * 1000),
+        "socket.connection.setup.timeout.ms": 5000,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        "security.protocol": ("SASL_" if address.login.user else "") + ("SSL" if secure else "PLAINTEXT"),
+    }
+    if address.login.user:
+        # Without TLS a password must not travel as it is.
+        mechanism = options.get("mechanism", "PLAIN" if secure else "SCRAM-SHA-256")
+        settings |= {"sasl.mechanism": mechanism, "sasl.username": address.login.user, "sasl.password": address.login.password}
+    if "ca" in options:
+        settings["ssl.ca.location"] = options["ca"]
+    return settings

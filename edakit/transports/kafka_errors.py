@@ -1,0 +1,85 @@
+"""What librdkafka's errors mean, in sentences."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from confluent_kafka import KafkaError
+
+from edakit.errors import BrokerError, PermissionDeniedError
+
+__all__ = ["LASTING", "PATIENCE", "REFUSALS", "WRITE", "changed", "explained"]
+
+PATIENCE: Final = 10.0
+"""How long the cluster may take to answer before that is an error [s]."""
+
+REFUSALS: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)
+"""What a cluster says that will not have us at all."""
+
+LASTING: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.INVALID_SESSION_TIMEOUT,
+        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+"""What does not pass by itself; librdkafka goes on trying to reach a cluster that is away."""
+
+WRITE: Final = "write to"
+"""What a producer does with a topic, in the words of its errors."""
+
+_DENIED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "consumer group",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
+}
+_UNREACHABLE = frozenset(
+    {KafkaError._ALL_BROKERS_DOWN, KafkaError._MSG_TIMED_OUT, KafkaError._RESOLVE, KafkaError._TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._TRANSPORT}
+)
+_GONE = ("there is no topic {name}", "somebody has removed it; make a new App, which makes it again")
+_SENTENCES = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _GONE,
+    KafkaError._UNKNOWN_TOPIC: _GONE,
+    KafkaError._UNKNOWN_PARTITION: _GONE,
+    KafkaError.MSG_SIZE_TOO_LARGE: ("a message for {name} is larger than it takes ({why})", "send less, or raise max.message.bytes of the topic"),
+    KafkaError.INVALID_SESSION_TIMEOUT: ("group {name}: {why}", "choose session= in the address within the limits of the broker"),
+}
+
+
+def explained(shown: str, user: str, reason: KafkaError, trouble: KafkaError | None, doing: str, name: str) -> BrokerError:
+    """Return what *reason* means to the *user* who wanted to do something with the topic or group *name*; *trouble* is what was heard before it."""
+    if trouble is not None and reason.code() == KafkaError._FATAL:
+        reason = trouble  # a producer that has failed says why once, and then only that it has
+    code = reason.code()
+    if code in _DENIED:
+        # An idempotent producer is refused as a whole where it may write to no topic.
+        what = "topic" if doing == WRITE else _DENIED[code]
+        return PermissionDeniedError(shown, user, doing, f"{what} {name}".strip())
+    if trouble is not None and trouble.code() in REFUSALS:
+        return _refused(shown, user, trouble)
+    if code in _UNREACHABLE:
+        # It may have been sent, and the answer was lost.
+        unknown = "; whether it has the event is not known" if code == KafkaError._MSG_TIMED_OUT else ""
+        problem = f"it did not answer within {PATIENCE:g} s when asked to {doing} {name} ({(trouble or reason).str()}){unknown}"
+        return BrokerError(shown, problem, "start it, or correct the address (kafka:// speaks without TLS, kafkas:// with it)")
+    if code in _SENTENCES:
+        problem, advice = _SENTENCES[code]
+        return BrokerError(shown, problem.format(name=name, why=reason.str()), advice)
+    return BrokerError(shown, f"it would not {doing} {name}: {reason.str()}", "see its log")
+
+
+def _refused(shown: str, user: str, trouble: KafkaError) -> BrokerError:
+    if trouble.code() == KafkaError._SSL:
+        return BrokerError(shown, f"no secure connection ({trouble.str()})", "correct ca= in the address, or write kafka:// where it speaks no TLS")
+    return BrokerError(shown, f"it refuses the user {user!r} ({trouble.str()})", "correct user, password or mechanism= in the address")
+
+
+def changed(shown: str, topic: str, known: int) -> BrokerError:
+    """Return the error of a topic that was given partitions while it is in use."""
+    return BrokerError(
+        shown,
+        f"topic {topic!r} has other partitions than the {known} that it had: events of one key may be in two of them now, and their order is lost",
+        "make a new App when what is in the topic was handled; choose the number of partitions (partitions=) before the first event",
+    )

@@ -1,0 +1,402 @@
+"""`kafka://`: records on the wire, marks, publishing, consumer groups, and what can go wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kombu.exceptions import MessageStateError
+
+from edakit import App, Bus, CapabilityError, Component
+from edakit.capabilities import parse_url
+from edakit.errors import BrokerError, BrokerURLError
+from edakit.events import ID, KEY, TYPE
+from tests.conformance.helpers import added, numbers, opened, queue, taker, until
+from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, cart_component, recorder
+
+if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
+    pytest.importorskip("confluent_kafka")
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from edakit.transports import kafka_link
+from edakit.transports.kafka_consumer import KafkaSubscription
+from edakit.transports.kafka_marks import Mark
+from edakit.transports.kafka_wire import content, key_of, type_of, wire_headers
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def url(kafka):
+    """An address with nothing on it."""
+    return f"{kafka}?namespace=t{uuid4().hex[:20]}"
+
+
+# The address.
+
+
+def test_an_address_has_a_place_a_namespace_and_options(tmp_path):
+    (ca := tmp_path / "ca.pem").touch()
+    address = parse_url(f"kafkas://ann:s%40cret@example.org:9094?namespace=shop&partitions=6&session=10&ca={ca}")
+
+    assert (address.scheme, address.name, address.namespace) == ("kafkas", "example.org:9094", "shop")
+    assert address.options == {"partitions": "6", "session": "10", "ca": str(ca)}
+    assert (address.login.user, address.login.password) == ("ann", "s@cret")
+    assert "s@cret" not in repr(address)
+    assert parse_url("kafka://[::1]").name == "[::1]:9092"
+    assert parse_url("kafkas://h").name == "h:9093"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("kafka://", "write kafka://host:port"),
+        ("kafka://h:99999", "write kafka://host:port"),
+        ("kafka://h/topic", "write kafka://host:port"),
+        ("kafka://a,b", "more than one host"),
+        ("kafka://h?partitions=0", "a whole number from 1"),
+        ("kafka://h?session=x", "seconds, from 0.5"),
+        ("kafkas://u:secret@h?mechanism=LOGIN", "one of PLAIN"),
+        ("kafka://u:secret@h?ca=/x", "'ca' is unknown"),
+        ("kafka://ann@h", "both or none"),
+        ("kafka://h?topic=x", "'topic' is unknown"),
+    ],
+)
+def test_an_address_that_makes_no_sense_is_refused_and_shows_no_password(url, says):
+    with pytest.raises(BrokerURLError, match=says) as caught:
+        parse_url(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_virtual_time_is_refused():
+    with pytest.raises(CapabilityError, match="virtual time"):
+        App(broker="kafka://127.0.0.1", clock="virtual")
+
+
+def test_without_the_library_one_sentence_says_what_to_install():
+    code = """
+import sys
+sys.modules["confluent_kafka"] = None
+from edakit import Bus, EdakitError
+try:
+    Bus("kafka://127.0.0.1:9")
+except EdakitError as error:
+    print(error)
+"""
+    says = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True).stdout
+
+    assert says == 'kafka://: the library confluent-kafka is not installed; install it with: pip install "edakit[kafka]"\n'
+
+
+# The shop.
+
+
+def test_a_shop_runs_until_it_is_idle(url):
+    mail, mailed = recorder("mail")
+    app = App(cart_component(), mail, broker=url)
+    for number in range(20):
+        app.send(AddItem(cart_id=str(number)))
+
+    assert app.run_until_idle() == 40
+    assert sorted(int(event.cart_id) for event in mailed) == list(range(20))
+    assert app.run_until_idle() == 0, "what was acked does not come again"
+    app.close()
+
+
+def test_a_shop_runs_in_the_background_and_leaves_no_thread(url):
+    before = threading.active_count()
+    mail, mailed = recorder("mail")
+    with App(cart_component(), mail, broker=url) as app:
+        for number in range(50):
+            app.send(AddItem(cart_id=str(number)))
+        assert app.wait_for(CartItemAdded, timeout=10)
+        app.wait_until_idle()
+        assert app.backlog("mail") == 0
+
+    assert len(mailed) == 50
+    assert threading.active_count() == before
+
+
+def test_events_of_one_key_come_in_order_and_are_spread_over_partitions_by_key(url):
+    mail, mailed = recorder("mail")
+    app = App(mail, broker=url)
+    app.publish_many([CartItemAdded(cart_id=str(number % 10), product_id=str(number)) for number in range(500)])
+    app.run_until_idle()
+    app.close()
+
+    by_cart = {}
+    for event in mailed:
+        by_cart.setdefault(event.cart_id, []).append(int(event.product_id))
+    assert by_cart == {str(key): list(range(key, 500, 10)) for key in range(10)}
+
+
+def test_a_bus_tells_no_number_of_queues(url):
+    bus = Bus(url)
+    assert bus.publish(CartItemAdded(cart_id="a")).queues is None
+    bus.close()
+
+
+# What is done, and what of it may be committed.
+
+
+def test_the_low_water_mark_is_contiguous_however_handlers_finish():
+    mark = Mark()
+    assert (mark.low, mark.news) == (-1, None)
+    for offset in (3, 4, 6, 7):
+        mark.fetch(offset)
+    mark.done(4)
+    mark.done(7)
+    assert (mark.low, mark.unacked, mark.span) == (3, 2, 4)
+    mark.done(3)
+    assert (mark.low, mark.unacked, mark.span) == (6, 1, 2), "what was skipped is no gap"
+    mark.done(6)
+    assert (mark.low, mark.unacked, mark.span) == (8, 0, 0)
+
+
+def test_what_is_passed_over_moves_the_mark_and_never_past_what_is_not_done():
+    mark = Mark()
+    mark.skip(10)
+    assert mark.low == 10
+    mark.fetch(10)
+    mark.skip(12)
+    assert (mark.next, mark.low) == (12, 10)
+    mark.done(10)
+    assert mark.low == 12
+
+
+@given(st.permutations(range(12)), st.sets(st.integers(0, 11)))
+def test_no_offset_is_committed_before_all_below_it_are_done(order, skipped):
+    mark, done = Mark(), set(skipped)
+    for offset in range(12):
+        mark.skip(offset + 1) if offset in skipped else mark.fetch(offset)
+    for offset in order:
+        if offset not in skipped:
+            mark.done(offset)
+            done.add(offset)
+        assert mark.low == min(set(range(13)) - done)
+
+
+# Records.
+
+
+def as_read(headers, content_type="application/json", encoding="utf-8"):
+    """Return *headers* as a consumer gets them."""
+    wire = [(name, value.encode() if isinstance(value, str) else value) for name, value in wire_headers(headers, content_type, encoding)]
+    return wire, content(b"{}", wire, key_of(headers))
+
+
+def test_an_event_travels_as_a_cloud_event_of_the_kafka_binding():
+    headers = {ID: "1", TYPE: "cart.item.added", KEY: "c-ü", "cloudEvents_specversion": "1.0", "edakit_death_line": "7"}
+    wire, (body, found, content_type, encoding, _) = as_read(headers)
+
+    assert ("ce_id", b"1") in wire
+    assert ("ce_specversion", b"1.0") in wire
+    assert ("content-type", b"application/json") in wire
+    assert key_of(headers) == "c-ü".encode()
+    assert (body, found, content_type, encoding) == (b"{}", headers, "application/json", "utf-8")
+
+
+@pytest.mark.parametrize("odd", [7, [], {"a": 1.5}, True])
+def test_a_header_that_is_no_text_comes_back_as_it_was(odd):
+    assert as_read({ID: odd, TYPE: "t"})[1][1] == {ID: odd, TYPE: "t"}
+
+
+def test_what_strangers_send_is_taken_as_it_is():
+    assert type_of(None) is None
+    assert type_of([("ce_type", b"\xff")]) is None
+    assert content(None, None, b"k") == (b"", {KEY: "k"}, None, "utf-8", {})
+    assert content(b"x", [("ce_id", b"\xff"), ("edakit_others", b"{")], None)[1] == {ID: b"\xff", "edakit_others": "{"}
+    assert as_read({}, None, "binary")[1][2:4] == (None, "binary")
+
+
+# Queues on a log.
+
+
+def test_a_component_gets_no_event_that_it_is_not_bound_to(url):
+    mail, mailed = recorder("mail")
+    app = App(mail, broker=url)
+    app.publish_many([OrderPlaced(order_id=str(number)) for number in range(50)])
+    app.publish(CartItemAdded(cart_id="a"))
+    app.run_until_idle()
+
+    assert len(mailed) == 1
+    assert [row.outcome for row in app.trace.deliveries] == ["handled"], "the rest was passed over in the consumer"
+    assert app.backlog("mail") == 0
+    app.close()
+
+
+def test_consumers_of_a_queue_share_it_by_partition(url):
+    keys = [str(number) for number in range(30)]
+    with opened(url, url) as (bus, other):
+        queue(bus)
+        with taker(bus) as one, taker(other) as two:
+            until(lambda: one.subscription.progress() and two.subscription.progress())
+            bus.publish_many(added(number, key) for number in range(10) for key in keys)
+            found = {id(taking): {} for taking in (one, two)}
+            for _ in range(300):
+                for taking in (one, two):
+                    message = taking.take(0.01)
+                    if message is not None:
+                        found[id(taking)].setdefault(message.headers[KEY], []).extend(numbers([message]))
+                        message.ack()
+            until(lambda: bus.outstanding("mail") == 0)
+
+    first, second = found.values()
+    assert first, "both had something to do"
+    assert second
+    assert not first.keys() & second.keys(), "all events of one key went to one of them"
+    assert first | second == {key: list(range(10)) for key in keys}
+
+
+def test_a_message_of_a_partition_that_went_to_somebody_else_cannot_be_acked(url):
+    with opened(url, url) as (bus, other):
+        queue(bus)
+        bus.publish_many(added(number, str(number)) for number in range(60))
+        with taker(bus, prefetch=100) as one:
+            held = one.take_all(60, ack=False)
+            with taker(other) as two:
+                again = two.take_all(1, ack=False)[0]
+                gone = [message for message in held if message.place == again.place]
+                for message in gone:
+                    with pytest.raises(MessageStateError, match="not this consumer's any more"):
+                        message.ack()
+                for message in held:
+                    if message not in gone:
+                        with suppress(MessageStateError):
+                            message.ack()
+    assert again.redelivered
+
+
+def test_what_was_handled_before_a_partition_goes_is_committed_before_it_goes(url, monkeypatch):
+    monkeypatch.setattr(KafkaSubscription, "_is_time", lambda self, *, idle: False)  # at no other time
+    with opened(url, url) as (bus, other):
+        queue(bus)
+        bus.publish_many(added(number, str(number)) for number in range(60))
+        with taker(bus) as one:
+            one.take_all(60)
+            with taker(other) as two:
+                until(two.subscription.progress)
+                bus.publish_many(added(number, str(number)) for number in range(100, 160))
+                found = [message for _ in range(60) for taking in (one, two) if (message := taking.take(0.05)) is not None]
+                assert sorted(numbers(found)) == list(range(100, 160)), "nothing of the first sixty came twice"
+                for message in found:
+                    message.ack()
+
+
+def test_a_slow_handler_is_waited_for_before_its_partition_goes(url):
+    slow, handled = Component("mail", concurrency=6), []
+
+    @slow.on(CartItemAdded)
+    def handle(event, context):
+        time.sleep(0.3)
+        handled.append(event.product_id)
+
+    with App(slow, broker=url) as app, opened(url) as other:
+        app.bus.publish_many(added(number, str(number)) for number in range(60))
+        until(lambda: app._running.servers["mail"].subscription.in_flight)
+        with taker(other) as two:
+            until(two.subscription.progress)
+            theirs = []
+            while message := two.take(0.7):
+                message.ack()
+                theirs += numbers([message])
+        app.wait_until_idle()
+
+    assert sorted([*map(int, handled), *theirs]) == list(range(60)), "each once"
+
+
+def test_more_partitions_under_us_are_told_to_who_publishes_and_to_who_consumes(kafka, url, monkeypatch):
+    monkeypatch.setattr(kafka_link, "_LOOK_EVERY", 0.2)
+    mail, _ = recorder("mail")
+    app = App(mail, broker=url)
+    app.start()
+    app.publish(added(1))
+    app.wait_until_idle()
+    admin = AdminClient({"bootstrap.servers": kafka.partition("://")[2]})
+    for future in admin.create_partitions([NewPartitions(app.bus.link.log, 5)]).values():
+        future.result()
+    begin = time.monotonic()
+
+    with pytest.raises(BrokerError, match="has other partitions than the 3 that it had"):
+        while time.monotonic() < begin + 15:
+            app.publish(added(2))
+    until(lambda: app._running.servers["mail"].errors, 15)
+    assert "other partitions" in str(app._running.servers["mail"].errors[0])
+    assert time.monotonic() - begin < 15
+    app.close()
+
+    with App(mail, broker=url) as again:
+        again.publish(added(3))
+        again.wait_until_idle()
+
+
+def test_the_number_of_partitions_is_chosen_once(url):
+    Bus(f"{url}&partitions=2").close()
+
+    with opened(f"{url}&partitions=2") as bus:
+        assert bus.link.cluster.partitions(bus.link.log) == 2
+    with pytest.raises(BrokerError, match="has 2 partitions, and the address says partitions=4"):
+        Bus(f"{url}&partitions=4")
+
+
+def test_two_that_declare_a_queue_at_the_same_time_lose_nothing(url):
+    with opened(*[url] * 4) as buses:
+        for round_ in range(3):
+            name, published = f"late{round_}", []
+
+            def declare(bus, name=name, published=published):
+                queue(bus, name)
+                published.append(bus.publish(added(len(published))))
+
+            threads = [threading.Thread(target=declare, args=(bus,)) for bus in buses]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            queue(buses[0], name)
+            with taker(buses[0], name) as taking:
+                assert {message.headers[ID] for message in taking.take_all(4)} == {receipt.id for receipt in published}
+
+
+def test_an_error_that_lasts_reaches_who_waits(url):
+    mail, _ = recorder("mail")
+    app = App(mail, broker=f"{url}&session=0.5")  # shorter than a broker allows by default
+    app.publish(added(1))
+
+    with pytest.raises(BrokerError, match="session= in the address"):
+        app.run_until_idle()
+    app.close()
+
+
+def test_a_plain_producer_and_a_plain_consumer_understand_each_other_with_us(kafka, url):
+    mail, mailed = recorder("mail")
+    app = App(mail, broker=url)
+    bootstrap = kafka.partition("://")[2]
+    producer = Producer({"bootstrap.servers": bootstrap})
+    foreign = {"ce_specversion": "1.0", "ce_id": "7", "ce_type": "cart.item.added", "ce_source": "elsewhere", "ce_time": "2026-01-01T00:00:00Z"}
+    app.bus  # noqa: B018 (opened, so that the queue is there)
+    producer.produce(app.bus.link.log, b'{"cart_id":"x"}', key="x", headers={**foreign, "content-type": "application/json"})
+    producer.flush(10)
+    app.publish(added(5, "y"))
+    app.run_until_idle()
+    assert sorted(event.cart_id for event in mailed) == ["x", "y"]
+
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": uuid4().hex, "auto.offset.reset": "earliest"})
+    consumer.subscribe([app.bus.link.log])
+    records = []
+    until(lambda: (record := consumer.poll(0.1)) is not None and (records.append(record) or len(records) == 2))
+    consumer.close()
+    ours = next(dict(record.headers()) for record in records if record.key() == b"y")
+    assert (ours["ce_type"], ours["ce_partitionkey"], ours["content-type"]) == (b"cart.item.added", b"y", b"application/json")
+    app.close()
