@@ -42,10 +42,6 @@ def handled(window):
     return {lane.name: lane.handled for lane in window.lanes}
 
 
-def threads():
-    return {thread.name for thread in threading.enumerate()} - {threading.main_thread().name}
-
-
 def test_one_click_is_handled_by_each_of_the_three(window):
     press(window, 1)
 
@@ -123,17 +119,17 @@ def test_the_text_is_the_same_on_every_machine(window):
 
 
 def test_running_the_cell_again_ends_the_old_window_its_shop_and_their_threads():
-    before = threads()
+    before = set(threading.enumerate())
     first = ShopWindow(small_shop(), CLICK, lanes=LANES)
     second = ShopWindow(small_shop(), CLICK, lanes=LANES)
-    while_open = threads() - before
+    while_open = {thread.name for thread in set(threading.enumerate()) - before}
 
     assert first._app._closed
     assert not second._app._closed
     second.close()
 
     assert while_open == {"shop-window", "cart-0", "badge-0", "best_sellers-0", "mail-0"}
-    assert threads() <= before
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_second_window_onto_the_same_shop_shows_what_has_happened_there():
