@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from edakit import App, Backoff, Bus, Component
+from edakit.brokers import start
 from edakit.errors import BrokerError, ForkedError, MessageTooLargeError, PermissionDeniedError, UncertainError, UnroutableEventError
 from edakit.faults_proxy import Proxy
 from edakit.transports import rabbitmq_publisher
@@ -29,6 +30,7 @@ from tests.chaos.cart_process import Effects, consumer
 from tests.chaos.record import FULL, record
 from tests.chaos.test_sqlite import BOTH, printed, process
 from tests.conformance.helpers import added, queue, until
+from tests.real_brokers import require_installed
 from tests.shop_language import CartItemAdded, OrderPlaced, recorder
 
 
@@ -50,8 +52,8 @@ def on_rabbitmq(request, monkeypatch):
 @pytest.fixture(scope="module")
 def node():
     """A RabbitMQ of this module's own, to be ill-treated."""
-    brokers = pytest.importorskip("edakit.brokers")
-    with brokers.start("rabbitmq") as running:
+    require_installed("rabbitmq")
+    with start("rabbitmq") as running:
         yield running
 
 
