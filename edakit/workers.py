@@ -92,18 +92,26 @@ class ThreadWorkers(Workers):
         asleep = threading.Lock()
         asleep.acquire()
         while not self.stopping:
-            delivery = self.server.receive()
-            if delivery is None:
-                # First on the list, then a second look: an event that comes between the two finds somebody to wake.
-                self._idle.append(asleep)
-                delivery = None if self.stopping else self.server.receive()
-                if delivery is None:
-                    asleep.acquire(timeout=-1 if (seconds := self._until_due()) is None else seconds)
-                with suppress(ValueError):
-                    self._idle.remove(asleep)
-                asleep.acquire(blocking=False)
+            delivery = self.server.receive() or self._sleep(asleep)
             if delivery is not None:
                 self._handle(delivery, worker)
+
+    def _sleep(self, asleep: threading.Lock) -> Delivery | None:
+        """Wait until woken, or until something is due; return what has come while this thread went to sleep."""
+        # First on the list, then a second look: an event, or the end, that comes between the two finds somebody to wake.
+        self._idle.append(asleep)
+        delivery = None
+        if not self.stopping and (delivery := self.server.receive()) is None:
+            seconds = self._until_due()
+            if asleep.acquire(timeout=-1 if seconds is None else seconds):
+                return None
+        try:
+            self._idle.remove(asleep)
+        except ValueError:
+            # Somebody took it off to wake this thread, which is awake: the next one is to look in its place.
+            asleep.acquire()
+            self.wake()
+        return delivery
 
     def _handle(self, delivery: Delivery, worker: int) -> None:
         server = self.server
