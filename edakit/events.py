@@ -113,7 +113,8 @@ class Command(Message):
 
 def type_name(event: Message | type[Message]) -> str:
     """Return the type name of an event or of its class: `CartItemAdded` is called `cart.item.added`."""
-    return cast("EventMeta", event if isinstance(event, type) else type(event)).schema.type
+    cls = event if isinstance(event, type) else type(event)
+    return cls.schema.type
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

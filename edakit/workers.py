@@ -80,8 +80,11 @@ class ThreadWorkers(Workers):
 
     def wake(self) -> None:
         """Wake one thread that sleeps; the others will look before they sleep."""
-        with suppress(IndexError):
-            self._idle.popleft().release()
+        try:
+            asleep = self._idle.popleft()
+        except IndexError:
+            return
+        asleep.release()
 
     def wake_all(self) -> None:
         """Wake every thread that sleeps."""

@@ -51,8 +51,7 @@ class MemoryLink(Link):
 
     def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
         """Publish; return how many queues took it."""
-        message = self._channel.prepare_message(body, None, CONTENT_TYPE, "utf-8", headers, None)
-        return cast("int", self._channel.basic_publish(message, EXCHANGE, name, mandatory=must_route))
+        return cast("int", self._channel.basic_publish((body, headers, CONTENT_TYPE, "utf-8", {}), EXCHANGE, name, mandatory=must_route))
 
     def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
         """Put a copy straight into one queue."""
@@ -102,13 +101,12 @@ class MemorySubscription:
     def __init__(self, connection: Any, queue: str) -> None:
         self._connection = connection
         self._channel = connection.channel()
-        self._name = queue
         self._queue = self._channel.broker.queue(queue)
         self._listener: Callable[[], None] | None = None
 
     def get(self) -> Any | None:
         """Return the next message that is due, or None."""
-        return self._channel.basic_get(self._name)
+        return self._channel.take(self._queue)
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have *wake* called for each message that arrives, and now for each that is there."""

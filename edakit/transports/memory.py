@@ -50,20 +50,21 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> Message | None:
         """Receive the next message, or None."""
-        with self.broker.lock:
-            return self._receive(self.broker.queue(queue), no_ack=no_ack)
+        return self.take(self.broker.queue(queue), no_ack=no_ack)
 
-    def _receive(self, queue: Queue, *, no_ack: bool = False) -> Message | None:
-        message = queue.pop()
-        if message is None:
-            return None
-        message.channel, message.delivery_tag = self, (tag := next(self._tags))
-        message._state = "RECEIVED"
-        if no_ack:
-            queue.in_flight -= 1
-        else:
-            self.unacked[tag] = message
-        return message
+    def take(self, queue: Queue, *, no_ack: bool = False) -> Message | None:
+        """Receive the next message of a queue that is at hand, or None."""
+        with self.broker.lock:
+            message = queue.pop()
+            if message is None:
+                return None
+            message.channel, message.delivery_tag = self, (tag := next(self._tags))
+            message._state = "RECEIVED"
+            if no_ack:
+                queue.in_flight -= 1
+            else:
+                self.unacked[tag] = message
+            return message
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Callable[[Message], Any], consumer_tag: str, **_: Any) -> None:
         """Have *callback* called for each message, from `drain_events`."""
@@ -83,8 +84,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         for queue, callback, no_ack in list(self.callbacks.values()):
             if self.prefetch_count and len(self.unacked) >= self.prefetch_count:
                 return False
-            with self.broker.lock:
-                message = self._receive(queue, no_ack=no_ack)
+            message = self.take(queue, no_ack=no_ack)
             if message is not None:
                 callback(message)
                 return True
