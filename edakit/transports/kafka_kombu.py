@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from edakit.transports.kafka_consumer import KafkaSubscription
 from edakit.transports.kafka_marks import Mark
 from edakit.transports.kafka_message import Message
 from edakit.transports.link import EXCHANGE
+from edakit.transports.waking import WakingChannel, WakingTransport
 
 __all__ = ["Channel", "Transport"]
 
@@ -24,20 +24,13 @@ _LOOK = 0.1  # what waits for its time is looked for so often [s]
 _JOINING = 10.0  # how long `basic_get` waits for the first answer of a new member of a group [s]
 
 
-class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
+class Channel(WakingChannel):
     """A kombu channel: each queue that it reads is a subscription of its own."""
 
     def __init__(self, connection: Any, **options: Any) -> None:
         super().__init__(connection, **options)
         self.link = connection.link
         self.subscriptions: dict[str, KafkaSubscription] = {}
-        self.callbacks: dict[str, tuple[str, Callable[[Message], Any], bool]] = {}
-
-    def prepare_message(
-        self, body: Any, priority: Any = None, content_type: Any = None, content_encoding: Any = None, headers: Any = None, properties: Any = None
-    ) -> Content:
-        """Put the parts of a message together; the body stays as it is, not base64."""
-        return (body, headers or {}, content_type, content_encoding, properties or {})
 
     def basic_publish(self, message: Content, exchange: str, routing_key: str, mandatory: bool = False, **_: Any) -> None:
         """Publish to the exchange, whose only routing key is the event's type in the headers, or with exchange "" straight into a queue."""
@@ -64,8 +57,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Callable[[Message], Any], consumer_tag: str, **_: Any) -> None:
         """Have *callback* called for each message, from `drain_events`."""
-        self._subscription(queue)
-        self.callbacks[consumer_tag] = (queue, callback, no_ack)
+        self.callbacks[consumer_tag] = (self._subscription(queue), callback, no_ack)
 
     def basic_cancel(self, consumer_tag: str) -> None:
         """Stop calling back."""
@@ -73,8 +65,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 
     def deliver_one(self) -> bool:
         """Call back for one message, if one is there."""
-        for queue, callback, no_ack in list(self.callbacks.values()):
-            message = self.subscriptions[queue].get()
+        for subscription, callback, no_ack in list(self.callbacks.values()):
+            message = subscription.get()
             if message is not None:
                 if no_ack:
                     message.ack()
@@ -114,34 +106,17 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 Channel.Message = Message
 
 
-class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
+class Transport(WakingTransport):
     """The kombu transport: `link.connect()` makes its connections."""
 
     Channel = Channel
     driver_type = driver_name = "kafka"
     implements = virtual.Transport.implements.extend(exchange_type=frozenset(["topic"]))
+    longest = _LOOK
 
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)
         self.link = client.transport_options["link"]
-        self._awake = threading.Event()
-        self.wake = self._awake.set
-
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
-        """Deliver one message, waiting for it up to *timeout* [s]; None waits for ever.
-
-        Raises:
-            TimeoutError: none came.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            self._awake.clear()
-            if any(channel.deliver_one() for channel in list(self.channels)):
-                return
-            left = _LOOK if deadline is None else min(_LOOK, deadline - time.monotonic())
-            if left <= 0:
-                raise TimeoutError
-            self._awake.wait(left)
 
     def driver_version(self) -> str:
         """Return the version of librdkafka."""

@@ -8,8 +8,6 @@ takes it back alone.
 from __future__ import annotations
 
 import itertools
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +16,12 @@ from kombu.transport.virtual.base import queue_declare_ok_t
 
 from edakit.errors import UnroutableEventError
 from edakit.transports.broker import Broker, Content, Message, Queue
+from edakit.transports.waking import WakingChannel, WakingTransport
 
 __all__ = ["Channel", "Transport"]
 
 
-class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
+class Channel(WakingChannel):
     """A kombu channel: what it was given and has not acked goes back when it closes."""
 
     supports_fanout = True
@@ -31,15 +30,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         super().__init__(connection, **options)
         self.broker: Broker = connection.broker
         self.unacked: dict[int, Message] = {}
-        self.callbacks: dict[str, tuple[Queue, Callable[[Message], Any], bool]] = {}
-        self.prefetch_count = 0
         self._tags = itertools.count(1)
-
-    def prepare_message(
-        self, body: Any, priority: Any = None, content_type: Any = None, content_encoding: Any = None, headers: Any = None, properties: Any = None
-    ) -> Content:
-        """Put the parts of a message together; the body stays as it is, not base64."""
-        return (body, headers or {}, content_type, content_encoding, properties or {})
 
     def basic_publish(self, message: Content, exchange: str, routing_key: str, mandatory: bool = False, **_: Any) -> int:
         """Publish; return how many queues took it."""
@@ -114,10 +105,6 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
                 queue.restore([message for message in self.unacked.values() if message.queue is queue])
             self.unacked.clear()
 
-    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
-        """Limit how many messages `drain_events` hands out before they are acked; 0 for no limit."""
-        self.prefetch_count = prefetch_count
-
     def exchange_declare(self, exchange: str = "", type: str = "direct", passive: bool = False, **_: Any) -> None:
         """Make an exchange, or with *passive* make sure that it is there."""
         if passive:
@@ -177,7 +164,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 Channel.Message = Message
 
 
-class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
+class Transport(WakingTransport):
     """The kombu transport: `kombu.Connection(transport=Transport, transport_options={"broker": Broker()})`."""
 
     Channel = Channel
@@ -187,30 +174,4 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)
         self.broker: Broker = client.transport_options.get("broker") or Broker()
-        self._awake = threading.Event()
-        self.wake = self._awake.set
-
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
-        """Deliver one message, waiting for it up to *timeout* [s]; None waits for ever.
-
-        Raises:
-            TimeoutError: none came.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            self._awake.clear()
-            if any(channel.deliver_one() for channel in list(self.channels)):
-                return
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError
-            self._awake.wait(self._until_due(left))
-
-    def _until_due(self, left: float | None) -> float | None:
-        dues = [due for channel in self.channels for queue, *_ in channel.callbacks.values() if (due := queue.next_due_ns()) is not None]
-        waits = [max(0.0, (min(dues) - self.broker.now_ns()) / 1e9)] if dues else []
-        return min(waits + ([] if left is None else [left]), default=None)
-
-    def driver_version(self) -> str:
-        """Return a version, as kombu asks of every transport."""
-        return "1"
+        self.now_ns = self.broker.now_ns

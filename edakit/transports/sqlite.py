@@ -7,7 +7,6 @@ deadline that is put off while its consumer lives; each queue has its own copy; 
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +20,7 @@ from edakit.transports.sqlite_consumer import LEASE, Consumer
 from edakit.transports.sqlite_file import File
 from edakit.transports.sqlite_message import Message
 from edakit.transports.sqlite_store import Store
+from edakit.transports.waking import WakingChannel, WakingTransport
 
 __all__ = ["Channel", "Transport"]
 
@@ -28,7 +28,7 @@ _BLOCK = 20
 """How many messages `drain_events` takes from the file at once, where no prefetch says less."""
 
 
-class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
+class Channel(WakingChannel):
     """A kombu channel: what it was given and has not acked goes back when it closes, or when its process dies."""
 
     supports_fanout = True
@@ -37,16 +37,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         super().__init__(connection, **options)
         self.store: Store = connection.store
         self.unacked: dict[int, Message] = {}
-        self.callbacks: dict[str, tuple[Consumer, Callable[[Message], Any], bool]] = {}
-        self.prefetch_count = 0
         self._consumers: dict[str, Consumer] = {}
         self._tags = itertools.count(1)
-
-    def prepare_message(
-        self, body: Any, priority: Any = None, content_type: Any = None, content_encoding: Any = None, headers: Any = None, properties: Any = None
-    ) -> Content:
-        """Put the parts of a message together; the body stays as it is, not base64."""
-        return (body, headers or {}, content_type, content_encoding, properties or {})
 
     def basic_publish(self, message: Content, exchange: str, routing_key: str, mandatory: bool = False, **_: Any) -> int:
         """Publish; return how many queues took it, after the commit."""
@@ -118,10 +110,6 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         for tag in list(self.unacked):
             self.basic_reject(tag, requeue=True)
 
-    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
-        """Limit how many messages `drain_events` hands out before they are acked; 0 for no limit."""
-        self.prefetch_count = prefetch_count
-
     def exchange_declare(self, exchange: str = "", type: str = "direct", passive: bool = False, **_: Any) -> None:
         """Make an exchange, or with *passive* make sure that it is there."""
         if passive:
@@ -180,7 +168,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 Channel.Message = Message
 
 
-class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
+class Transport(WakingTransport):
     """The kombu transport: `kombu.Connection(transport=Transport, transport_options={"path": "shop.db"})`.
 
     Further options: `namespace`, `lease` [s], `sync` ("normal" or "full").
@@ -196,29 +184,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
         self.lease = chosen.get("lease", LEASE)
         self._file: File | None = File.open(chosen["path"], chosen.get("sync", "normal"))
         self.store = Store(self._file, chosen.get("namespace", ""), chosen.get("now_ns", time.time_ns))
-        self._awake = threading.Event()
-        self.wake = self._awake.set
-
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
-        """Deliver one message, waiting for it up to *timeout* [s]; None waits for ever.
-
-        Raises:
-            TimeoutError: none came.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            self._awake.clear()
-            if any(channel.deliver_one() for channel in list(self.channels)):
-                return
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError
-            self._awake.wait(self._until_due(left))
-
-    def _until_due(self, left: float | None) -> float | None:
-        dues = [due for channel in self.channels for consumer, *_ in channel.callbacks.values() if (due := consumer.next_due_ns()) is not None]
-        waits = [max(0.001, (min(dues) - self.store.now_ns()) / 1e9)] if dues else []
-        return min(waits + ([] if left is None else [left]), default=None)
+        self.now_ns = self.store.now_ns
 
     def close_connection(self, connection: Any) -> None:
         """Close the channels, and let go of the file."""
@@ -226,7 +192,3 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is not typed
         if self._file is not None:
             file, self._file = self._file, None
             file.release()
-
-    def driver_version(self) -> str:
-        """Return a version, as kombu asks of every transport."""
-        return "1"
