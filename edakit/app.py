@@ -14,7 +14,6 @@ from typing import Literal, Self, TypeVar, cast
 from weakref import WeakValueDictionary, finalize
 
 from edakit.bus import Bus
-from edakit.capabilities import redact, require
 from edakit.clock import Clock, SystemClock, VirtualClock, to_ns
 from edakit.codec import MAX_BODY
 from edakit.component import Component
@@ -27,6 +26,7 @@ from edakit.running import Running
 from edakit.server import Server
 from edakit.table import Table
 from edakit.trace import Trace
+from edakit.transports.address import redact, require
 from edakit.workers import AsyncWorkers, workers_for
 
 __all__ = ["App"]

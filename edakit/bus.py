@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from edakit.capabilities import require
 from edakit.clock import Clock, SystemClock
 from edakit.codec import MAX_BODY, encode
 from edakit.delivery import DeadLetter, Hooks, alive_headers, dead_queue, death_headers
@@ -17,6 +16,7 @@ from edakit.errors import ClosedError, ForkedError, HandlerCountError, InvalidVa
 from edakit.events import CAUSATION, CORRELATION, ID, Command, Context, Event, EventMeta, Message, Receipt, type_name
 from edakit.replay import Replayed, replayed
 from edakit.trace import Publication, Trace
+from edakit.transports.address import require
 from edakit.transports.link import EXCHANGE, Subscription, open_link
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from kombu.exceptions import MessageStateError
 
 from edakit import App
 from edakit.brokers import start
-from edakit.capabilities import Login, parse_url, redact
 from edakit.errors import BrokerError, BrokerURLError, CapabilityError, ClosedError, EventValueError, UncertainError
 from edakit.faults_proxy import Proxy
 from edakit.transports import rabbitmq_connection, rabbitmq_publisher
+from edakit.transports.address import Login, parse_url, redact
 from edakit.transports.link import open_link
 from edakit.transports.rabbitmq_connection import Opener
 from edakit.transports.rabbitmq_messages import Acks

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from kombu.exceptions import MessageStateError
 
 from edakit import App, Bus, CapabilityError, Component
-from edakit.capabilities import parse_url
 from edakit.errors import BrokerError, BrokerURLError
 from edakit.events import ID, KEY, TYPE
+from edakit.transports.address import parse_url
 from tests.conformance.helpers import added, numbers, opened, queue, taker, until
 from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, cart_component, recorder
 

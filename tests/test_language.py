@@ -12,9 +12,9 @@ import pytest
 
 import edakit.errors
 from edakit import App, Constant, Erlang, Exponential, HyperExponential, LogNormal, SystemClock, Table, Trace, Uniform, VirtualClock
-from edakit.capabilities import parse_url
 from edakit.clock import to_ns
 from edakit.errors import BrokerURLError, CapabilityError, EdakitError, InvalidValueError, VirtualTimeError
+from edakit.transports.address import parse_url
 from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
 
 

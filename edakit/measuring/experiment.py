@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Literal
 
 from edakit.app import App
-from edakit.capabilities import redact
 from edakit.clock import NS, to_ns
 from edakit.errors import InvalidValueError, WaitTimeoutError
 from edakit.measuring.progress import Progress
@@ -16,6 +15,7 @@ from edakit.measuring.publisher import Publisher, publisher_for
 from edakit.measuring.run import COLUMNS, Run
 from edakit.measuring.workload import Workload
 from edakit.table import Table
+from edakit.transports.address import redact
 
 __all__ = ["compare", "measure", "measure_trials"]
 

@@ -12,7 +12,7 @@ __all__ = ["open_link"]
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> Link:
-    """Connect to the cluster at *address*; see `capabilities.parse_url`.
+    """Connect to the cluster at *address*; see `address.parse_url`.
 
     Raises:
         BrokerError: confluent-kafka is not installed, or the cluster does not answer, or refuses us.

@@ -173,6 +173,6 @@ class Link(ABC):
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> Link:
-    """Connect to the broker at *address* (see `capabilities.parse_url`); *now_ns* tells the time [ns]."""
+    """Connect to the broker at *address* (see `address.parse_url`); *now_ns* tells the time [ns]."""
     link: Link = import_module(_LINKS[address.scheme]).open_link(address, now_ns)
     return link

@@ -16,8 +16,8 @@ import kombu
 from amqp.exceptions import AccessRefused, AMQPError, ChannelError, ConnectionForced, ContentTooLarge, NotAllowed, NotFound, PreconditionFailed
 from amqp.exceptions import ConnectionError as AmqpConnectionError
 
-from edakit.capabilities import Address
 from edakit.errors import BrokerError, CapabilityError, EdakitError, PermissionDeniedError
+from edakit.transports.address import Address
 from edakit.transports.rabbitmq_wire import Transport
 
 __all__ = ["HEARTBEAT", "LOST", "TRYING", "Control", "Opener", "give_back", "hang_up", "passing", "pauses"]
@@ -55,7 +55,7 @@ class Opener:
     """Opens connections to one address.
 
     Args:
-        address: Where; see `capabilities.parse_url`.
+        address: Where; see `address.parse_url`.
     """
 
     def __init__(self, address: Address) -> None:

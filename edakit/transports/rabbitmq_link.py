@@ -37,7 +37,7 @@ class RabbitLink(Link):
     """What one process does with one RabbitMQ.
 
     Args:
-        address: Where it is; see `capabilities.parse_url`.
+        address: Where it is; see `address.parse_url`.
         now_ns: The clock by which messages become due [ns].
     """
 
@@ -295,5 +295,5 @@ def _nothing(message: Any) -> None:
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> RabbitLink:
-    """Connect to the RabbitMQ that *address* names; see `capabilities.parse_url`."""
+    """Connect to the RabbitMQ that *address* names; see `address.parse_url`."""
     return RabbitLink(address, now_ns)

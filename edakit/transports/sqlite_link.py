@@ -175,6 +175,6 @@ def _content(body: bytes, headers: Mapping[str, Any]) -> Content:
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> SqliteLink:
-    """Open the file that *address* names; see `capabilities.parse_url`."""
+    """Open the file that *address* names; see `address.parse_url`."""
     options = address.options
     return SqliteLink(address.name, address.namespace, now_ns, lease=float(options.get("lease", LEASE)), sync=options.get("sync", "normal"))
