@@ -13,7 +13,7 @@ from edakit.clock import Clock, SystemClock
 from edakit.codec import MAX_BODY, encode
 from edakit.delivery import DeadLetter, Hooks, alive_headers, dead_queue, death_headers
 from edakit.errors import ClosedError, ForkedError, HandlerCountError, InvalidValueError, UnroutableEventError
-from edakit.events import CAUSATION, CORRELATION, ID, Command, Context, Event, EventMeta, Message, Receipt, type_name
+from edakit.events import CAUSATION, CORRELATION, ID, TYPE, Command, Context, Event, EventMeta, Message, Receipt
 from edakit.replay import Replayed, replayed
 from edakit.trace import Publication, Trace
 from edakit.transports.address import require
@@ -126,7 +126,7 @@ class Bus:
             for event in block:
                 _check_event(event)
             encoded = [self._encode(event, source=source) for event in block]
-            counts = self.link.publish_many([(type_name(event), body, headers) for event, (body, headers, _) in zip(block, encoded, strict=True)])
+            counts = self.link.publish_many([(headers[TYPE], body, headers) for body, headers, _ in encoded])
             for event, (_, headers, now), queues in zip(block, encoded, counts, strict=True):
                 receipts.append(self._published(event, headers, source, now, now, queues))
         return receipts
@@ -173,7 +173,7 @@ class Bus:
     def _publish(self, event: Message, key: str | None, cause: Context | None, source: str, due_at: int | None, *, must_route: bool) -> Receipt:
         self._open()
         body, headers, now = self._encode(event, key=key, cause=cause, source=source)
-        queues = self.link.publish(type_name(event), body, headers, must_route=must_route)
+        queues = self.link.publish(headers[TYPE], body, headers, must_route=must_route)
         return self._published(event, headers, source, now if due_at is None else due_at, now, queues)
 
     def _encode(self, event: Message, *, source: str, key: str | None = None, cause: Context | None = None) -> tuple[bytes, dict[str, str], int]:
@@ -182,7 +182,7 @@ class Bus:
         return *encode(event, event_id=event_id, time_ns=now, source=source, key=key, cause=cause, max_body=self.max_body), now
 
     def _published(self, event: Message, headers: Mapping[str, str], source: str, due_at: int, now: int, queues: int | None) -> Receipt:
-        name = type_name(event)
+        name = headers[TYPE]
         row = (headers[ID], headers.get(CAUSATION, ""), headers[CORRELATION], name, source, due_at, now, -1 if queues is None else queues)
         self.trace.published(row)
         self.recent[name].append(event)
