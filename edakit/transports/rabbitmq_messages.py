@@ -11,6 +11,8 @@ from typing import Any
 
 from kombu.exceptions import MessageStateError
 
+from edakit.transports.rabbitmq_headers import known_headers
+
 __all__ = ["Acks", "Message", "Stock"]
 
 _BROKERS_OWN = ("x-delivery-count", "x-acquired-count", "x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason")
@@ -28,7 +30,9 @@ class Message:
         self.content_type, self.content_encoding = properties.get("content_type"), properties.get("content_encoding")
         count = headers.get("x-delivery-count", redelivered)  # a classic queue does not count: twice at least
         self.attempt = 1 + (count if isinstance(count, int) and count > 0 else 0)
-        self.headers = {name: value for name, value in headers.items() if name not in _BROKERS_OWN} if "x-delivery-count" in headers else headers
+        if "x-delivery-count" in headers:
+            headers = {name: value for name, value in headers.items() if name not in _BROKERS_OWN}
+        self.headers = known_headers(headers)
         self.redelivered, self.tag = redelivered, tag
         self._stock, self.epoch, self.state = stock, stock.epoch if stock is not None else 0, "WAITS"
 
