@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from tests.real_brokers import real_broker
+from tests.tls import make_certificates
 
 # The same examples in every run, however busy the machine is.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
@@ -38,3 +39,9 @@ def kafka():
     """The URL of a Kafka that is this test run's own, or the one that $EDAKIT_KAFKA names."""
     with real_broker("kafka") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """A folder with ca.pem and certificates that are right and wrong; see `tests.tls`."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import time
 import uuid
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import amqp
@@ -30,6 +25,7 @@ from edakit.transports.rabbitmq_subscription import RabbitSubscription
 from edakit.transports.rabbitmq_wire import Event, _Incoming
 from tests.real_brokers import require_installed
 from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
+from tests.tls import CERTIFICATES, tls_server
 
 
 @pytest.mark.parametrize(
@@ -385,105 +381,7 @@ def test_a_publish_that_is_never_confirmed_is_uncertain_and_says_so(url, monkeyp
         link.close()
 
 
-@contextmanager
-def tls_server(folder, certificate):
-    """Listen with a certificate of *folder*; yield the port and what clients said after the handshake."""
-    heard = []
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / f"{certificate}.pem", folder / f"{certificate}.key")
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def serve():
-        while True:
-            try:
-                plain, _ = listening.accept()
-            except OSError:
-                return
-            try:
-                with context.wrap_socket(plain, server_side=True) as secure:
-                    heard.append(secure.recv(100))
-            except OSError:
-                plain.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listening.getsockname()[1], heard
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        thread.join(5)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A folder with an authority, and certificates that are right, expired, of another host, and of another authority."""
-    if shutil.which("openssl") is None and "rabbitmq" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
-        pytest.skip("openssl is not here to make certificates")
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words):
-        subprocess.run(["openssl", *map(str, words)], cwd=folder, check=True, capture_output=True)
-
-    for authority in ("ca", "other-ca"):
-        openssl(
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            f"{authority}.key",
-            "-out",
-            f"{authority}.pem",
-            "-subj",
-            f"/CN={authority}",
-        )
-    for name, host, authority, days in (
-        ("right", "localhost", "ca", 1),
-        ("expired", "localhost", "ca", -1),
-        ("host", "example.org", "ca", 1),
-        ("other", "localhost", "other-ca", 1),
-    ):
-        openssl(
-            "req",
-            "-new",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            f"/CN={host}",
-        )
-        (folder / "names").write_text(f"subjectAltName=DNS:{host}\n")
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            f"{authority}.pem",
-            "-CAkey",
-            f"{authority}.key",
-            "-CAcreateserial",
-            "-days",
-            days,
-            "-extfile",
-            "names",
-            "-out",
-            f"{name}.pem",
-        )
-    return folder
-
-
-@pytest.mark.parametrize("certificate", ["right", "expired", "host", "other"])
+@pytest.mark.parametrize("certificate", CERTIFICATES)
 def test_only_the_right_certificate_hears_a_word(certificates, certificate):
     with tls_server(certificates, certificate) as (port, heard):
         opener = Opener(parse_url(f"amqps://ada:secret@localhost:{port}/?ca={certificates / 'ca.pem'}"))

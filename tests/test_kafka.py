@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from kombu.exceptions import MessageStateError
 
 from edakit import App, Bus, CapabilityError, Component
+from edakit.brokers import start
 from edakit.errors import BrokerError, BrokerURLError
 from edakit.events import ID, KEY, TYPE
 from edakit.transports.address import parse_url
 from tests.conformance.helpers import added, numbers, opened, queue, taker, until
+from tests.real_brokers import require_installed
 from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, cart_component, recorder
+from tests.tls import CERTIFICATES, tls_server
 
 if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
     pytest.importorskip("confluent_kafka")
@@ -400,3 +403,36 @@ def test_a_plain_producer_and_a_plain_consumer_understand_each_other_with_us(kaf
     ours = next(dict(record.headers()) for record in records if record.key() == b"y")
     assert (ours["ce_type"], ours["ce_partitionkey"], ours["content-type"]) == (b"cart.item.added", b"y", b"application/json")
     app.close()
+
+
+# TLS.
+
+
+@pytest.mark.parametrize("certificate", [name for name in CERTIFICATES if name != "right"])
+def test_a_wrong_certificate_hears_no_password_and_is_refused(certificates, certificate):
+    with tls_server(certificates, certificate) as (port, heard), pytest.raises(BrokerError, match="no secure connection") as caught:
+        App(broker=f"kafkas://ada:secret@localhost:{port}?ca={certificates / 'ca.pem'}").publish(CartItemAdded(cart_id="c-1"))
+
+    assert heard == []
+    assert "secret" not in str(caught.value)
+
+
+def test_a_shop_runs_over_tls(certificates):
+    require_installed("kafka")
+    store = certificates / "store.pem"
+    store.write_bytes((certificates / "right.key").read_bytes() + (certificates / "right.pem").read_bytes())
+    settings = {
+        "listeners": "PLAINTEXT://127.0.0.1:{kafka},SSL://127.0.0.1:{tls},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": "PLAINTEXT://127.0.0.1:{kafka},SSL://localhost:{tls}",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": store.as_posix(),
+    }
+    mail, mailed = recorder("mail")
+    with start("kafka", settings=settings, ports=["tls"]) as node:
+        secure = f"kafkas://localhost:{node.state.ports['tls']}?ca={certificates / 'ca.pem'}"
+        with App(cart_component(), mail, broker=secure) as app:
+            app.publish_many(CartItemAdded(cart_id=str(number)) for number in range(500))
+            app.send(AddItem(cart_id="small"))
+            until(lambda: len(mailed) == 501)
+        with pytest.raises(BrokerError, match="no secure connection"):
+            App(broker=secure.replace("localhost", "127.0.0.1")).publish(CartItemAdded(cart_id="c-1"))
