@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from edakit.errors import CapabilityError
 
-__all__ = ["BROKERS", "Capabilities"]
+__all__ = ["BROKERS", "Capabilities", "able"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,13 @@ class Capabilities:
             CapabilityError: it has not; *asked* says what was wanted, and the error who can.
         """
         if not getattr(self, capability):
-            able = " or ".join(broker.name for broker in BROKERS.values() if getattr(broker, capability))
-            raise CapabilityError(self.name, asked, f"use {able}" if able else "no broker of this version can")
+            others = " or ".join(able(capability))
+            raise CapabilityError(self.name, asked, f"use {others}" if others else "no broker of this version can")
+
+
+def able(capability: str) -> list[str]:
+    """Return the names of the brokers that have a *capability*, named as the attribute is."""
+    return [broker.name for broker in BROKERS.values() if getattr(broker, capability)]
 
 
 _RABBITMQ = Capabilities("amqp://", processes=True, durable=True, delayed=True, drops=True, must_route=True, bounds=True)

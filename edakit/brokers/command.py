@@ -22,11 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "down":
             action.add_argument("--erase", action="store_true", help="remove its data too")
     actions.add_parser("status", help="say what runs, where, and since when", description="Say what runs, where, and since when.")
+    actions.add_parser("table", help="print what each broker promises, in Markdown", description="Print what each broker promises, in Markdown.")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for; 1 only where there is an error, which the caller explains."""
-    {"up": _up, "url": _url, "down": _down, "status": _status}[arguments.action](arguments)
+    {"up": _up, "url": _url, "down": _down, "status": _status, "table": _table}[arguments.action](arguments)
     return 0
 
 
@@ -56,3 +57,9 @@ def _down(arguments: argparse.Namespace) -> None:
 
 def _status(_: argparse.Namespace) -> None:
     print(status())
+
+
+def _table(_: argparse.Namespace) -> None:
+    from edakit.brokers.page import page  # noqa: PLC0415 (it brings kombu, which no other action needs)
+
+    print(page(), end="")

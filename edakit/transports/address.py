@@ -10,18 +10,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from edakit.capabilities import BROKERS, Capabilities
 from edakit.errors import BrokerURLError, CapabilityError
+from edakit.transports.refused import REFUSED
 
 __all__ = ["Address", "Login", "parse_url", "redact", "require"]
-
-_REFUSED = {
-    "redis": "a consumer killed at the wrong moment loses its message, and one subscriber's ack makes another's unrecoverable",
-    "rediss": "a consumer killed at the wrong moment loses its message, and one subscriber's ack makes another's unrecoverable",
-    "filesystem": "torn reads lost 93 of 600 messages when it was measured",
-    "sqla": "a killed consumer's message stays hidden for ever, and fanout is dropped",
-    "sqlalchemy": "a killed consumer's message stays hidden for ever, and fanout is dropped",
-    "confluentkafka": "acking one message commits all that were polled, and publishing to a dead broker looks like success",
-    "pyamqp": "kombu's name for RabbitMQ: write amqp://",
-}
 
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 """No dot, so that `namespace.queue` can be taken apart again; RabbitMQ and Kafka allow all of it in their names."""
@@ -75,8 +66,12 @@ def parse_url(url: str) -> Address:
         BrokerURLError: it cannot be read, or the broker is not offered, with the reason.
     """
     known = ", ".join(f"{scheme}://" for scheme in BROKERS)
-    if "://" not in url:
+    scheme = _scheme(url)
+    if scheme is None:
         raise BrokerURLError(redact(url), f"this is no URL; known: {known}")
+    if refused := REFUSED.get(scheme.partition("+")[0]):  # kombu writes sqla+postgresql://
+        # Of the rest nothing is shown: some of these keep a key where others have the user's name.
+        raise BrokerURLError(f"{scheme}://", f"not offered, because {refused.why}; use {refused.instead}")
     shown = redact(url)
     try:
         parts = urlsplit(url)
@@ -84,13 +79,17 @@ def parse_url(url: str) -> Address:
         raise BrokerURLError(shown, f"it cannot be read: {error}") from None
     if "," in parts.netloc or ";" in url:
         raise BrokerURLError(shown, "it names more than one host; give one URL with one host")
-    if parts.scheme in _REFUSED:
-        raise BrokerURLError(shown, f"not offered, because {_REFUSED[parts.scheme]}; known: {known}")
     if parts.scheme not in BROKERS:
         raise BrokerURLError(shown, f"the scheme {parts.scheme!r} is unknown; known: {known}")
     name, checks = _READERS[parts.scheme](shown, parts)
     options = _options(shown, parts, {"namespace": _namespace} | checks)
     return Address(parts.scheme, name, options.pop("namespace", ""), options, _login(shown, parts))
+
+
+def _scheme(url: str) -> str | None:
+    """Return what stands in front of ://, in small letters; None where nothing does."""
+    scheme, separator, _ = url.partition("://")
+    return scheme.strip().lower() if separator else None
 
 
 def redact(text: str) -> str:
@@ -222,7 +221,7 @@ def require(url: str, *, virtual: bool) -> Address:
         CapabilityError: a virtual clock was asked for, and the broker lives in real time.
         BrokerURLError: as `parse_url`.
     """
-    scheme = url.partition("://")[0]
-    if virtual and scheme in BROKERS and not BROKERS[scheme].virtual_time:
-        raise CapabilityError(f"{scheme}://", "run in virtual time", "use memory:// with clock='virtual', or clock='wall' with this broker")
+    broker = BROKERS.get(_scheme(url) or "")
+    if virtual and broker is not None and not broker.virtual_time:
+        raise CapabilityError(broker.name, "run in virtual time", "use memory:// with clock='virtual', or clock='wall' with this broker")
     return parse_url(url)
