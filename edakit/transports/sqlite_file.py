@@ -30,6 +30,10 @@ _ADVICE: Final = {
     sqlite3.SQLITE_NOTADB: ("it is a file, but no SQLite database", "name another file"),
     sqlite3.SQLITE_CORRUPT: ("its content is damaged", "restore it from a copy, or name another file"),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "make sure that its folder is there and that you may write to it"),
+    sqlite3.SQLITE_IOERR_WRITE: (
+        "nothing more can be written to it: a quota, a limit on the size of files, or a fault of the disk",
+        "make room or raise the limit (ulimit -f), then publish again: nothing was written, and what was there is safe",
+    ),
     sqlite3.SQLITE_IOERR: ("the disk does not answer as it should", "look after the disk, or name a file on another one"),
 }
 
@@ -115,13 +119,16 @@ class File:
         Raises:
             BrokerError: the file cannot be written, with the reason; nothing was.
         """
-        self.check()
+        self.check()  # before the lock, which a fork may have copied while another thread held it
+        return self._patiently(lambda: self._transaction(work))
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with self.lock:
             self.check()
             if self.connection.in_transaction:
                 # This very thread is in the middle of one, and a finalizer closes an app that nobody refers to any more.
                 return work(self.connection)
-            self._patiently(self._begin)
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
                 result = work(self.connection)
                 self.connection.execute("COMMIT")
@@ -141,9 +148,12 @@ class File:
             BrokerError: the file cannot be read, with the reason.
         """
         self.check()
+        return self._patiently(lambda: self._select(statement, values))
+
+    def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         with self.lock:
             self.check()
-            return self._patiently(lambda: self.connection.execute(statement, values).fetchall())
+            return self.connection.execute(statement, values).fetchall()
 
     def changed_elsewhere(self) -> bool:
         """Whether another process has written since this was asked last."""
@@ -188,20 +198,18 @@ class File:
 
     def explained(self, error: sqlite3.Error) -> BrokerError:
         """Return what *error* means to who uses the broker."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        exactly = getattr(error, "sqlite_errorcode", 0)
+        code = exactly & 0xFF
         code = sqlite3.SQLITE_BUSY if code in _BUSY else code
         if code == sqlite3.SQLITE_CANTOPEN and not self.path.parent.is_dir():
             return BrokerError(self.name, f"there is no folder {str(self.path.parent)!r}", "make it, or name a file in a folder that is there")
         if code == sqlite3.SQLITE_CANTOPEN and self.path.is_dir():
             return BrokerError(self.name, "this is a folder", "name a file")
-        problem, advice = _ADVICE.get(code, (f"SQLite says {error}", "see https://www.sqlite.org/rescode.html"))
+        problem, advice = _ADVICE.get(exactly) or _ADVICE.get(code, (f"SQLite says {error}", "see https://www.sqlite.org/rescode.html"))
         return BrokerError(self.name, problem, advice)
 
-    def _begin(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
-
     def _patiently(self, work: Callable[[], _T]) -> _T:
-        """Do *work*, again and again while another process has the file."""
+        """Do *work*, again and again while another process has the file. It takes the lock itself: other threads wait for their own time, not for ours too."""
         deadline, pause = None, 0.00005
         while True:
             try:
