@@ -54,7 +54,11 @@ class RabbitLink(Link):
         self._declared: dict[str, dict[str, Any]] = {}
         self._bound, self._patterns = Exchange(EXCHANGE, "topic"), dict[str, dict[str, None]]()
         self._policies: dict[str, tuple[int, str, Callable[[Any], None] | None]] = {}
-        self.control.call(self._declare_exchange)
+        try:
+            self.control.call(self._declare_exchange)
+        except BaseException:
+            self.control.close()  # nobody else will: there is no link
+            raise
 
     def _declare_exchange(self, channel: Any) -> None:
         channel.exchange_declare(self.exchange, "topic", durable=True, auto_delete=False)

@@ -42,7 +42,11 @@ class SqliteLink(Link):
         self.path, self.lease, self.sync = path, lease, sync
         self.file = File.open(path, sync)
         self.store = Store(self.file, namespace, now_ns)
-        self.store.declare_exchange(EXCHANGE, "topic")
+        try:
+            self.store.declare_exchange(EXCHANGE, "topic")
+        except BaseException:
+            self.file.release()  # nobody else will: there is no link
+            raise
         self._open: dict[Any, None] = {}
 
     @property
