@@ -30,9 +30,7 @@ if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
     pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewPartitions
 
-from edakit.transports import kafka_link
 from edakit.transports.kafka_consumer import KafkaSubscription
 from edakit.transports.kafka_marks import Mark
 from edakit.transports.kafka_wire import content, key_of, type_of, wire_headers
@@ -317,31 +315,6 @@ def test_a_slow_handler_is_waited_for_before_its_partition_goes(url):
         app.wait_until_idle()
 
     assert sorted([*map(int, handled), *theirs]) == list(range(60)), "each once"
-
-
-def test_more_partitions_under_us_are_told_to_who_publishes_and_to_who_consumes(kafka, url, monkeypatch):
-    monkeypatch.setattr(kafka_link, "_LOOK_EVERY", 0.2)
-    mail, _ = recorder("mail")
-    app = App(mail, broker=url)
-    app.start()
-    app.publish(added(1))
-    app.wait_until_idle()
-    admin = AdminClient({"bootstrap.servers": kafka.partition("://")[2]})
-    for future in admin.create_partitions([NewPartitions(app.bus.link.log, 5)]).values():
-        future.result()
-    begin = time.monotonic()
-
-    with pytest.raises(BrokerError, match="has other partitions than the 3 that it had"):
-        while time.monotonic() < begin + 15:
-            app.publish(added(2))
-    until(lambda: app._running.servers["mail"].errors, 15)
-    assert "other partitions" in str(app._running.servers["mail"].errors[0])
-    assert time.monotonic() - begin < 15
-    app.close()
-
-    with App(mail, broker=url) as again:
-        again.publish(added(3))
-        again.wait_until_idle()
 
 
 def test_the_number_of_partitions_is_chosen_once(url):

@@ -494,10 +494,6 @@ def test_a_locked_file_is_waited_for_then_told_and_nothing_is_lost(path, url, mo
     assert letters == []
 
 
-def test_the_patience_with_another_program_ends_within_fifteen_seconds():
-    assert sqlite_file.PATIENCE <= 10
-
-
 def test_a_file_that_is_locked_while_it_is_opened_is_told(path, url, monkeypatch):
     monkeypatch.setattr(sqlite_file, "PATIENCE", 0.2)
     Bus(url).close()

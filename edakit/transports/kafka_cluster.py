@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edakit.errors import BrokerError, ForkedError
-from edakit.transports.kafka_errors import PATIENCE, REFUSALS, explained
+from edakit.transports.kafka_errors import PATIENCE, explained, refuses
 
 __all__ = ["PATIENCE", "Cluster", "Place"]
 
@@ -117,7 +117,7 @@ class Cluster:
 
     def _note(self, error: KafkaError) -> None:
         # What a refusal says is worth more than "all brokers are down", which follows.
-        if error.code() in REFUSALS or self._trouble is None or (self._trouble.code() not in REFUSALS and error.code() != KafkaError._ALL_BROKERS_DOWN):
+        if refuses(error) or self._trouble is None or (not refuses(self._trouble) and error.code() != KafkaError._ALL_BROKERS_DOWN):
             self._trouble = error
 
     @property
@@ -189,8 +189,7 @@ class Cluster:
                 answer = call()
             except KafkaException as error:
                 self._admin.poll(0)  # has `_note` called
-                refused = self._trouble is not None and self._trouble.code() in REFUSALS
-                if refused or error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                if refuses(self._trouble) or error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise self.error(error.args[0], doing, name) from None
                 time.sleep(_SOON)
             else:

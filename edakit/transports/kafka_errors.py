@@ -8,13 +8,13 @@ from confluent_kafka import KafkaError
 
 from edakit.errors import BrokerError, PermissionDeniedError
 
-__all__ = ["LASTING", "PATIENCE", "REFUSALS", "WRITE", "changed", "explained"]
+__all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "refuses"]
 
 PATIENCE: Final = 10.0
 """How long the cluster may take to answer before that is an error [s]."""
 
-REFUSALS: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)
-"""What a cluster says that will not have us at all."""
+_REFUSALS: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)
+_FOREIGN: Final = "Invalid response size"  # the first bytes of another protocol, read as a length
 
 LASTING: Final = frozenset(
     {
@@ -43,9 +43,16 @@ _SENTENCES = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: _GONE,
     KafkaError._UNKNOWN_TOPIC: _GONE,
     KafkaError._UNKNOWN_PARTITION: _GONE,
+    KafkaError.INVALID_REPLICATION_FACTOR: ("topic {name} cannot be made: {why}", "start more brokers, or have default.replication.factor lowered"),
+    KafkaError.POLICY_VIOLATION: ("topic {name} may not be made as it was asked for: {why}", "have it made by who runs the cluster, or use another namespace"),
     KafkaError.MSG_SIZE_TOO_LARGE: ("a message for {name} is larger than it takes ({why})", "send less, or raise max.message.bytes of the topic"),
     KafkaError.INVALID_SESSION_TIMEOUT: ("group {name}: {why}", "choose session= in the address within the limits of the broker"),
 }
+
+
+def refuses(trouble: KafkaError | None) -> bool:
+    """Whether what was heard will not change by itself: the cluster will not have us at all, or there is no cluster."""
+    return trouble is not None and (trouble.code() in _REFUSALS or _FOREIGN in trouble.str())
 
 
 def explained(shown: str, user: str, reason: KafkaError, trouble: KafkaError | None, doing: str, name: str) -> BrokerError:
@@ -57,20 +64,22 @@ def explained(shown: str, user: str, reason: KafkaError, trouble: KafkaError | N
         # An idempotent producer is refused as a whole where it may write to no topic.
         what = "topic" if doing == WRITE else _DENIED[code]
         return PermissionDeniedError(shown, user, doing, f"{what} {name}".strip())
-    if trouble is not None and trouble.code() in REFUSALS:
+    if trouble is not None and refuses(trouble):
         return _refused(shown, user, trouble)
     if code in _UNREACHABLE:
         # It may have been sent, and the answer was lost.
         unknown = "; whether it has the event is not known" if code == KafkaError._MSG_TIMED_OUT else ""
         problem = f"it did not answer within {PATIENCE:g} s when asked to {doing} {name} ({(trouble or reason).str()}){unknown}"
-        return BrokerError(shown, problem, "start it, or correct the address (kafka:// speaks without TLS, kafkas:// with it)")
+        return BrokerError(shown, problem, "start it (edakit brokers up kafka), or correct the address (kafka:// speaks without TLS, kafkas:// with it)")
     if code in _SENTENCES:
         problem, advice = _SENTENCES[code]
-        return BrokerError(shown, problem.format(name=name, why=reason.str()), advice)
+        return BrokerError(shown, problem.format(name=name, why=reason.str().rstrip(".")), advice)
     return BrokerError(shown, f"it would not {doing} {name}: {reason.str()}", "see its log")
 
 
 def _refused(shown: str, user: str, trouble: KafkaError) -> BrokerError:
+    if _FOREIGN in trouble.str():
+        return BrokerError(shown, "what answers there does not speak Kafka's protocol", "correct host and port in the address")
     if trouble.code() == KafkaError._SSL:
         return BrokerError(shown, f"no secure connection ({trouble.str()})", "correct ca= in the address, or write kafka:// where it speaks no TLS")
     return BrokerError(shown, f"it refuses the user {user!r} ({trouble.str()})", "correct user, password or mechanism= in the address")

@@ -36,6 +36,7 @@ _MEANINGS: Final[tuple[tuple[Any, str, str, str], ...]] = (
     (AccessRefused, "", "user {user!r} or the password was refused", "correct them in the URL (special characters as %..)"),
     ((NotAllowed, NotFound), "vhost", "there is no virtual host {vhost!r} ({text})", "correct the end of the URL, or have it made: rabbitmqctl add_vhost"),
     ((PreconditionFailed, ContentTooLarge), "", "it refused the message ({text})", "send less, or raise max_message_size in its configuration"),
+    (ssl.SSLError, "WRONG_VERSION", "what answers there speaks no TLS ({text})", "write amqp://, or the port at which it speaks TLS (5671 as a rule)"),
     (ssl.SSLError, "", "its certificate was not accepted ({text})", "name the right authority with ?ca=FILE, and the host as the certificate does"),
     (ConnectionForced, "", "it ended the connection ({text})", "try again when it is back"),
     ((ChannelError, AmqpConnectionError), "", "it refused ({text})", "look into its log"),
