@@ -29,7 +29,6 @@ from tests.tls import CERTIFICATES, tls_server
 if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
     pytest.importorskip("confluent_kafka")
 
-from confluent_kafka import Consumer, Producer
 
 from edakit.transports.kafka_consumer import KafkaSubscription
 from edakit.transports.kafka_marks import Mark
@@ -352,29 +351,6 @@ def test_an_error_that_lasts_reaches_who_waits(url):
 
     with pytest.raises(BrokerError, match="session= in the address"):
         app.run_until_idle()
-    app.close()
-
-
-def test_a_plain_producer_and_a_plain_consumer_understand_each_other_with_us(kafka, url):
-    mail, mailed = recorder("mail")
-    app = App(mail, broker=url)
-    bootstrap = kafka.partition("://")[2]
-    producer = Producer({"bootstrap.servers": bootstrap})
-    foreign = {"ce_specversion": "1.0", "ce_id": "7", "ce_type": "cart.item.added", "ce_source": "elsewhere", "ce_time": "2026-01-01T00:00:00Z"}
-    app.bus  # noqa: B018 (opened, so that the queue is there)
-    producer.produce(app.bus.link.log, b'{"cart_id":"x"}', key="x", headers={**foreign, "content-type": "application/json"})
-    producer.flush(10)
-    app.publish(added(5, "y"))
-    app.run_until_idle()
-    assert sorted(event.cart_id for event in mailed) == ["x", "y"]
-
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": uuid4().hex, "auto.offset.reset": "earliest"})
-    consumer.subscribe([app.bus.link.log])
-    records = []
-    until(lambda: (record := consumer.poll(0.1)) is not None and (records.append(record) or len(records) == 2))
-    consumer.close()
-    ours = next(dict(record.headers()) for record in records if record.key() == b"y")
-    assert (ours["ce_type"], ours["ce_partitionkey"], ours["content-type"]) == (b"cart.item.added", b"y", b"application/json")
     app.close()
 
 
