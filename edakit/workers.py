@@ -68,7 +68,8 @@ class Workers:
     def _until_due(self) -> float | None:
         due = self.server.subscription.next_due_ns()
         # Not zero: what is due may have to wait for a worker or for a place, and nobody tells when there is one.
-        return None if due is None else max(0.001, (due - self.server.now_ns()) / NS)
+        # An hour at most: no system waits for years.
+        return None if due is None else min(max(0.001, (due - self.server.now_ns()) / NS), 3600.0)
 
 
 class ThreadWorkers(Workers):
