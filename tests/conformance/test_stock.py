@@ -16,8 +16,11 @@ with (ROOT / "data" / "conformance.csv").open(encoding="utf-8") as _file:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
-def test_the_saved_answer_is_what_the_transport_does(question, transport):
-    answer = asked_apart(question, transport) if transport == "kombu filesystem://" else ask(question, transport)
+def test_the_saved_answer_is_what_the_transport_does(question, transport, request):
+    if transport == "kombu filesystem://":
+        answer = asked_apart(question, transport)
+    else:
+        answer = ask(question, transport, request.getfixturevalue("rabbitmq") if "amqp" in transport else "")
 
     assert answer == SAVED[question.__doc__.strip()][transport], "make it again with: python -m tests.conformance"
 
