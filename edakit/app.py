@@ -331,6 +331,12 @@ class App:
             elif self._running.loop is not None:
                 self._running.loop.resume(server)
 
+    @property
+    def failures(self) -> dict[str, BaseException]:
+        """What ended the background of a component, past its handlers, by the component's name: it serves no more."""
+        ended = (name for name, workers in self._running.workers.items() if workers.ended)
+        return {name: error for name in ended for error in self._running.servers[name].errors[-1:]}
+
     def backlog(self, name: str) -> int:
         """Return how many events wait in the queue of component *name*, those being handled not counted [events]."""
         return self.bus.backlog(self._known(name))

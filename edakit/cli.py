@@ -18,6 +18,8 @@ COMMANDS = {
     "lab": ("edakit.lab", "make your own copies of the chapters, once, and open them in JupyterLab"),
     "reset": ("edakit.classroom.reset", "put back your copy of one chapter, after asking; what you wrote is kept"),
     "playback": ("edakit.shop.playback", "play a recorded day of a real shop back through the shop's events"),
+    "worker": ("edakit.worker", "run components of the shop, or your own, as a process of their own"),
+    "shop": ("edakit.shop.command", "look at a shop whose components run elsewhere"),
     "brokers": ("edakit.brokers.command", "start, stop and find RabbitMQ and Kafka on this machine"),
     "release": ("edakit.classroom.release", "for teachers: write the students' copies of all chapters"),
     "grade": ("edakit.classroom.grade", "for teachers: run students' copies and count their points"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from edakit.bus import Bus
 from edakit.loop import EventLoop
 from edakit.server import Server
@@ -30,10 +32,11 @@ class Running:
 
     def drop_all(self, timeout: float = 5.0) -> list[str]:
         """Serve nobody any longer; return who did not finish in time."""
+        deadline = time.monotonic() + timeout
         for workers in self.workers.values():
             workers.stopping = True
         self.loop = None
-        return [name for name in list(self.servers) if not self.drop(name, timeout)]
+        return [name for name in list(self.servers) if not self.drop(name, max(0.1, deadline - time.monotonic()))]  # some to wake up in
 
     def end(self) -> None:
         """Stop the threads and close the bus."""

@@ -20,7 +20,7 @@ FLOORS = {
     "language": "errors clock distributions events codec trace table capabilities",
     "machinery": "transports brokers bus component delivery replay loop workers server running faults faults_proxy app",
     "study": "measuring plots widgets",
-    "apps": "shop classroom checkup cli lab __main__",
+    "apps": "shop classroom checkup cli lab worker __main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()} | {"__init__": "machinery"}
 RANK = {floor: rank for rank, floor in enumerate(FLOORS)}

@@ -53,7 +53,7 @@ class Carts:
                 lines = self.lines.setdefault(event.cart_id, {})
                 lines[event.product_id] = lines.get(event.product_id, 0) + event.quantity
             case CartItemRemoved():
-                self.lines[event.cart_id].pop(event.product_id)
+                self.of(event.cart_id).pop(event.product_id, None)
             case CheckoutStarted():
                 self.lines.pop(event.cart_id, None)
                 self.checkouts[event.cart_id] += 1

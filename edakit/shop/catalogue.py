@@ -68,6 +68,13 @@ class Catalogue:
         except OSError as error:
             raise CatalogueFileError(str(path), 0, (error.strerror or str(error)).lower()) from None
 
+    def write(self, path: str | Path) -> None:
+        """Write what `read` reads."""
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(_COLUMNS)
+            rows.writerows((each.product_id, each.name, each.price, each.popularity) for each in self.products.values())
+
     def prices(self) -> dict[str, int]:
         """Return a price list of one's own, by product id [pence]."""
         return {product.product_id: product.price for product in self.products.values()}

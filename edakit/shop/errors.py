@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from edakit.errors import EdakitError
 
-__all__ = ["CatalogueFileError", "NoSuchDayError", "RetailFileError", "ShopOptionError", "UnknownProductError"]
+__all__ = ["CatalogueFileError", "NoSuchDayError", "PastError", "RetailFileError", "ShopOptionError", "UnknownProductError", "WorkerEndedError"]
 
 
 class UnknownProductError(EdakitError, KeyError):
@@ -69,3 +69,26 @@ class NoSuchDayError(EdakitError, ValueError):
         of_month = f"; of that month: {', '.join(near)}" if near else ""
         several = f"it has {len(self.days)} days from {self.days[0]} to {self.days[-1]}{of_month}"
         return f"{asked} ({several if len(self.days) > 1 else f'it has {self.days[0]} only'}); choose one, such as --day {self.busiest}, the busiest"
+
+
+class PastError(EdakitError):
+    """A day is to be played back to workers on a broker that has kept events of before."""
+
+    def __init__(self, events: int) -> None:
+        self.events = events
+        super().__init__(events)
+
+    def __str__(self) -> str:
+        return f"the broker has kept {self.events:,} events of before, which would be counted too; give the address another namespace, such as ?namespace=day-2"
+
+
+class WorkerEndedError(EdakitError):
+    """A worker process did not become ready."""
+
+    def __init__(self, components: Iterable[str], status: int | None) -> None:
+        self.components, self.status = tuple(components), status
+        super().__init__(self.components, status)
+
+    def __str__(self) -> str:
+        how = "stands by, because another process serves them" if self.status is None else f"ended with status {self.status} and has said why"
+        return f"the worker of {', '.join(self.components)} {how}; mend that, or give the address another namespace"

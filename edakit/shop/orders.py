@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from edakit.component import Component
-from edakit.events import Context
+from edakit.events import Context, Event
 from edakit.shop.events import (
     CheckoutStarted,
     OrderCancelled,
@@ -61,6 +61,25 @@ class Orders:
             order.status = status
         return order
 
+    def take_back(self, event: OrderReturned) -> None:
+        """Write down that an order came back, also one from before this shop's records."""
+        self.place(Order(order_id=event.order_id, cart_id="", lines=event.lines, total=event.amount))
+        self.orders[event.order_id].status = "returned"
+
+    def apply(self, event: Event) -> None:
+        """Change an order as *event* says, which was published before; of an order whose beginning is not known, nothing."""
+        match event:
+            case OrderPlaced():
+                self.place(Order(order_id=event.order_id, cart_id=event.cart_id, lines=event.lines, total=event.total))
+            case OrderConfirmed() if event.order_id in self.orders:
+                self.settle(event.order_id, "confirmed")
+            case OrderCancelled() if event.order_id in self.orders:
+                self.settle(event.order_id, "cancelled")
+            case OrderReturned():
+                self.take_back(event)
+            case _:
+                pass
+
     def counts(self) -> dict[str, int]:
         """Return how many orders have each status [orders]."""
         statuses = [order.status for order in self.orders.values()]
@@ -100,8 +119,7 @@ def make_orders(orders: Orders, **options: Any) -> Component:
 
     @component.on(OrderReturned)
     def write_down(event: OrderReturned, _context: Context) -> None:
-        """Write down that an order came back, also one from before this shop's records."""
-        orders.place(Order(order_id=event.order_id, cart_id="", lines=event.lines, total=event.amount))
-        orders.orders[event.order_id].status = "returned"
+        """Write down that an order came back."""
+        orders.take_back(event)
 
     return component

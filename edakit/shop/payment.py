@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from edakit.component import Component
 from edakit.errors import InvalidValueError
-from edakit.events import Context
+from edakit.events import Context, Event
 from edakit.shop.events import OrderReturned, PaymentAuthorized, PaymentFailed, PaymentRefunded, StockReserved
 
 __all__ = ["Payments", "make_payment"]
@@ -49,6 +49,16 @@ class Payments:
     def refund(self, order_id: str, amount: int) -> int:
         """Pay back *amount* [pence] for an order, once; return what was paid back."""
         return self.refunded.setdefault(order_id, amount)
+
+    def apply(self, event: Event) -> None:
+        """Write down what *event* says, which was published before."""
+        match event:
+            case PaymentAuthorized():
+                self.charged.setdefault(event.order_id, event.amount)
+            case PaymentRefunded():
+                self.refund(event.order_id, event.amount)
+            case _:
+                pass
 
 
 def make_payment(payments: Payments, **options: Any) -> Component:

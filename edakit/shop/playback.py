@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any, Final
 from edakit.errors import EdakitError, InvalidValueError
 from edakit.measuring import Run, measure
 from edakit.shop.account import account, missing
-from edakit.shop.app import Shop, build_shop, state_hash
+from edakit.shop.app import COMPONENTS, Shop, build_shop, state_hash
+from edakit.shop.elsewhere import play_back_to_workers
 from edakit.shop.errors import NoSuchDayError
+from edakit.shop.processes import dealt
 from edakit.shop.recording import RecordedDay
 from edakit.shop.retail import Line, read_retail
 from edakit.shop.survey import FACTS, Survey
@@ -36,8 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--day", metavar="YYYY-MM-DD", help="which day; not needed where the file has only one")
     parser.add_argument("--speedup", metavar="N", default=f"{SPEEDUP:g}", help="how many times as fast as it was (default: %(default)s, ten hours in a minute)")
-    parser.add_argument("--clock", choices=("virtual", "wall"), default="virtual", help="virtual: in seconds, the same on every machine; wall: in real time")
+    parser.add_argument("--clock", choices=("virtual", "wall"), help="virtual (default): in seconds, the same on every machine; wall: in real time")
     parser.add_argument("--broker", metavar="URL", help="address of the broker (default: $EDAKIT_BROKER, else memory://)")
+    parser.add_argument("--workers", metavar="N", type=int, help="run the shop's components in so many processes of their own, in real time")
+    parser.add_argument("--kill", metavar="COMPONENT", choices=COMPONENTS, help="with --workers: kill its worker (kill -9) half-way through the largest order")
     parser.add_argument("--seed", type=int, default=0, help="seed of service times and of the seconds within a minute (default: %(default)s)")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw latency and throughput over time into this picture (.png, .svg, .pdf)")
     parser.add_argument("--record", metavar="FILE", type=Path, help="write counts, trace digest and state hash into this JSON file")
@@ -68,17 +73,48 @@ def _play_back(arguments: argparse.Namespace) -> int:
         _check_target(file)
     if arguments.plot and arguments.plot.suffix not in PICTURES:
         raise InvalidValueError("--plot", str(arguments.plot), f"a name that ends in {', '.join(PICTURES)}")
+    _check_workers(arguments)
     day = RecordedDay(_lines_of(arguments.csv, arguments.day), speedup=speedup, seed=arguments.seed)
-    shop, found = play_back(day, clock=arguments.clock, broker=arguments.broker, seed=arguments.seed)
+    if arguments.workers is not None:
+        return _play_back_to_workers(day, arguments)
+    shop, found = play_back(day, clock=arguments.clock or "virtual", broker=arguments.broker, seed=arguments.seed)
     print(account(day, shop), found, *_digests(found, shop), sep="\n\n")
     if arguments.record:
         arguments.record.write_text(json.dumps(_record(day, found, shop), indent=2) + "\n", encoding="utf-8")
     if arguments.plot:
         _plot(found, arguments.plot)
+    return 1 if _say_missing(day, shop) or found.lost else 0
+
+
+def _say_missing(day: RecordedDay, shop: Shop) -> dict[str, int]:
     lost = missing(day, shop)
     for kind, count in lost.items():
         print(f"edakit playback: {count:,} lines that were {kind} are missing in the shop", file=sys.stderr)
-    return 1 if lost or found.lost else 0
+    return lost
+
+
+def _check_workers(arguments: argparse.Namespace) -> None:
+    if arguments.workers is None:
+        if arguments.kill:
+            raise InvalidValueError("--kill", arguments.kill, "--workers as well: only a process can be killed")
+        return
+    dealt(arguments.workers)
+    for option, value in (("--clock", arguments.clock == "virtual"), ("--plot", arguments.plot)):
+        if value:
+            raise InvalidValueError(option, getattr(arguments, option[2:]), "it without --workers: workers live in real time and keep no trace of their own")
+
+
+def _play_back_to_workers(day: RecordedDay, arguments: argparse.Namespace) -> int:
+    broker = arguments.broker or os.environ.get("EDAKIT_BROKER") or "memory://"
+    found = play_back_to_workers(day, broker, workers=arguments.workers, kill=arguments.kill, seed=arguments.seed)
+    print(account(day, found.shop), found.table(), *_digests(found.run, found.shop), "\n".join(found.workers.said), sep="\n\n")
+    lost = _say_missing(day, found.shop)
+    if found.unsettled:
+        print(f"edakit playback: {found.unsettled:,} orders are neither confirmed nor cancelled", file=sys.stderr)
+    if arguments.record:
+        about = {"workers": arguments.workers, "killed": found.workers.killed, "lost": sum(lost.values()), "unsettled": found.unsettled}
+        arguments.record.write_text(json.dumps(_record(day, found.run, found.shop) | about, indent=2) + "\n", encoding="utf-8")
+    return 1 if lost or found.unsettled else 0
 
 
 def play_back(day: RecordedDay, *, clock: Any = "virtual", broker: str | None = None, seed: int = 0) -> tuple[Shop, Run]:

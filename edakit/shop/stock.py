@@ -14,7 +14,7 @@ from typing import Any
 
 from edakit.component import Component
 from edakit.errors import InvalidValueError
-from edakit.events import Context
+from edakit.events import Context, Event
 from edakit.shop.events import OrderLine, OrderPlaced, OrderReturned, PaymentFailed, StockRejected, StockReleased, StockReserved
 
 __all__ = ["Stock", "make_stock"]
@@ -39,6 +39,7 @@ class Stock:
         self.sold: Counter[str] = Counter()
         self.reserved: dict[str, tuple[OrderLine, ...]] = {}
         self._missing: dict[str, tuple[str, ...]] = {}
+        self._asked: dict[str, tuple[OrderLine, ...]] = {}
         self._returned: set[str] = set()
         self._lock = threading.Lock()
 
@@ -68,6 +69,25 @@ class Stock:
             if order_id not in self._returned:
                 self._returned.add(order_id)
                 self._move(lines, -1)
+
+    def apply(self, event: Event) -> None:
+        """Change the stock as *event* says, which was published before: what was decided is not decided again."""
+        match event:
+            case OrderPlaced() if event.order_id not in self._missing:
+                self._asked[event.order_id] = event.lines
+            case StockReserved() if event.order_id not in self._missing:
+                lines = self._asked.pop(event.order_id, ())
+                self._missing[event.order_id], self.reserved[event.order_id] = (), lines
+                self._move(lines, 1)
+            case StockRejected():
+                self._asked.pop(event.order_id, None)
+                self._missing[event.order_id] = event.missing
+            case StockReleased():
+                self.release(event.order_id)
+            case OrderReturned():
+                self.take_back(event.order_id, event.lines)
+            case _:
+                pass
 
     def _move(self, lines: tuple[OrderLine, ...], sign: int) -> None:
         for line in lines:

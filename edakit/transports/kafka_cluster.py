@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -226,6 +227,13 @@ class Cluster:
         asked = self._member(group)
         found = self._again("read offsets of", group, lambda: _whole(asked.committed(wanted, timeout=_TRY))) if wanted else []
         return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+    def members(self, group: str) -> int:
+        """Return how many consumers have joined a group."""
+        with warnings.catch_warnings():  # the newer call is one of those that can end the process
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = self._again("describe the group", group, lambda: self._admin.list_groups(group, timeout=_TRY))
+        return sum(len(each.members) for each in found)
 
     def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
         """Set what a consumer group without members has committed."""

@@ -240,6 +240,10 @@ class KafkaLink(Link):
             self.cluster.forget(ends)
         return len(reports)
 
+    def consumers(self, queue: str) -> int:
+        """Count the members of its group; one that was killed counts until its session ends."""
+        return self.cluster.members(self._prefix + queue)
+
     def backlog(self, queue: str) -> int:
         """Count what waits. Events that the queue's consumers will pass over are among it until they have done so."""
         in_flight = sum(each.in_flight for each in self._subscriptions(queue))

@@ -159,6 +159,10 @@ class Link(ABC):
     def backlog(self, queue: str) -> int:
         """Return how many messages wait in a queue, those being handled not counted [messages]."""
 
+    def consumers(self, queue: str) -> int:
+        """Return how many consumers a queue has, in whichever process [consumers]. Only where `capabilities.processes` says so."""
+        raise NotImplementedError
+
     @abstractmethod
     def outstanding(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many messages of each queue wait or are being handled, all counted at one moment where the broker can [messages]."""

@@ -220,6 +220,10 @@ class RabbitLink(Link):
     def _waiting(self, queue: str) -> int:
         return int(self.control.call(lambda channel: channel.queue_declare(self._prefix + queue, passive=True).message_count))
 
+    def consumers(self, queue: str) -> int:
+        """Count who consumes."""
+        return int(self.control.call(lambda channel: channel.queue_declare(self._prefix + queue, passive=True).consumer_count))
+
     def backlog(self, queue: str) -> int:
         """Count what waits: in the queue, and taken by this process but not yet handed out. What waits in other processes counts as being handled."""
         self._here()

@@ -15,6 +15,7 @@ from edakit.transports.link import EXCHANGE, Link, Logged, Subscription
 from edakit.transports.sqlite import Transport
 from edakit.transports.sqlite_consumer import LEASE, Consumer
 from edakit.transports.sqlite_file import File
+from edakit.transports.sqlite_keeper import Keeper
 from edakit.transports.sqlite_message import Message
 from edakit.transports.sqlite_store import Store
 
@@ -104,6 +105,12 @@ class SqliteLink(Link):
         """Count what waits."""
         self._flush()
         return self.store.count(queue)
+
+    def consumers(self, queue: str) -> int:
+        """Count who takes messages; one that was killed counts until its lease ends and its messages are back."""
+        count = self.store.consumers(queue)
+        Keeper.of(self.file).go_round()
+        return count
 
     def outstanding(self, queues: Iterable[str]) -> dict[str, int]:
         """Count what waits or is being handled, at one moment; what this process has acked is none of it."""
