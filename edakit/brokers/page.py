@@ -37,7 +37,8 @@ The same program runs on each broker; only the address changes. This page says w
 
 - **At least once.** `publish` returns when the broker has the event, or it raises. An event is acked after its handler has returned.
   What a handler publishes is confirmed before the event that caused it is acked. A crash can repeat work; it cannot lose a consequence.
-- **Repeats have the same id.** Handlers are idempotent, or the component has an `Inbox`, which passes over ids that it has seen.
+- **Repeats have the same id.** Handlers are idempotent, or the component has an `Inbox`, which passes over ids that it has seen;
+  one in memory forgets them when its process is killed.
 - **At most once, if you ask for it:** `Component(…, ack="before")`.
 - **Retry.** A failing handler is tried `max_attempts` times, with growing, random pauses. Then the event is a dead letter, with its reason.
   `redrive` tries it again. An event whose handler kills the process comes back each time: a kill is no attempt that failed.
@@ -78,7 +79,8 @@ def _matrix(kinds: dict[str, tuple[Capabilities, Promise]]) -> str:
 
 
 def _section(names: str, kind: tuple[Capabilities, Promise]) -> str:
-    return f"## {names}\n\n" + "\n".join(f"- **{title}** {text}" for title, text in _points(*kind)) + "\n"
+    points = [f"- **{title}** {text}" for title, text in _points(*kind)]
+    return "\n".join([f"## {names}\n", *points, "- **Do not use it**", *(f"  - {reason}" for reason in kind[1].avoid), ""])
 
 
 def _points(broker: Capabilities, promise: Promise) -> Iterator[tuple[str, str]]:
@@ -92,7 +94,6 @@ def _points(broker: Capabilities, promise: Promise) -> Iterator[tuple[str, str]]
             yield f"{title}.", text
         elif not getattr(broker, capability):
             yield f"{title}: no.", _no(capability, meaning)
-    yield "Do not use it", "".join(f"\n  - {reason}" for reason in promise.avoid)
 
 
 def _no(capability: str, meaning: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from edakit.capabilities import BROKERS, Capabilities
+from edakit.capabilities import BROKERS, Capabilities, able
 from edakit.errors import BrokerURLError, CapabilityError
 from edakit.transports.refused import REFUSED
 
@@ -223,5 +223,6 @@ def require(url: str, *, virtual: bool) -> Address:
     """
     broker = BROKERS.get(_scheme(url) or "")
     if virtual and broker is not None and not broker.virtual_time:
-        raise CapabilityError(broker.name, "run in virtual time", "use memory:// with clock='virtual', or clock='wall' with this broker")
+        others = " or ".join(able("virtual_time"))
+        raise CapabilityError(broker.name, "run in virtual time", f"use {others} with clock='virtual', or clock='wall' with this broker")
     return parse_url(url)

@@ -15,6 +15,7 @@ from typing import Any
 
 import kombu
 
+from edakit.capabilities import BROKERS
 from edakit.errors import BrokerError, CapabilityError
 from edakit.transports.kafka_cluster import PATIENCE, Cluster, Place
 from edakit.transports.kafka_consumer import KafkaSubscription
@@ -120,7 +121,7 @@ class KafkaLink(Link):
             CapabilityError: it is to be bounded: a topic grows, and is cut by age.
         """
         if bound is not None:
-            raise CapabilityError("kafka://", "bound a queue", "use memory:// or sqlite://, or leave bound= out")
+            BROKERS["kafka"].need("bounds", "bound a queue")
         with self._lock:
             made = self._make(self._topic(queue), 1, _KEPT if "." in queue else {})
             if "." not in queue:
@@ -151,7 +152,7 @@ class KafkaLink(Link):
             CapabilityError: *must_route*.
         """
         if must_route:
-            raise CapabilityError("kafka://", "refuse an event that nobody is bound to", "publish without must_route, or use memory://, sqlite:// or amqp://")
+            BROKERS["kafka"].need("must_route", "refuse an event that nobody is bound to")
         self._look()
         self._publisher.confirm(self._publisher.send(self.log, key_of(headers), body, wire_headers(headers)))
         return None
