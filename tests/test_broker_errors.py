@@ -144,13 +144,12 @@ def test_an_exchange_or_a_queue_that_may_not_be_made_is_named(rabbit):
     url, name = fresh(rabbit.url), uuid4().hex[:8]
     bobs = url.replace(f"edakit:{rabbit.state.password}", "bob:hardly-any")
 
-    with nothing_lost(url) as app:
+    with nothing_lost(url):
         rabbit.allow("bob", configure="^$")
         told(lambda: Bus(fresh(f"{bobs.partition('?')[0]}")), r"user 'bob' may not use: exchange 't\w+.edakit'", PermissionDeniedError)
         rabbit.allow("bob", configure=r"\.edakit$")
         with closing(Bus(bobs)) as bus:
             told(lambda: queue(bus, name), f"user 'bob' may not use: queue '.*{name}'", PermissionDeniedError)
-            assert app.backlog("mail") + app.bus.outstanding("mail") >= 0  # the owner's connections are as they were
 
 
 def test_kafka_tells_a_wrong_password_from_a_topic_that_may_not_be_made(kafka_node):

@@ -42,8 +42,8 @@ _MEMORY: Final = Promise(
     made_for="The first minute, tests, and virtual time. Nothing has to be installed.",
     confirmed="Each queue that is bound has its own copy, in the memory of this process.",
     failed="No queue has the event.",
-    repeated="The end of the process ends everything. A worker that is stopped, or crashed on purpose with `Faults`, gives back what it had not acked: to the "
-    "front of its queue, in the old order.",
+    repeated="The end of the process ends everything. A worker that is stopped, or crashed on purpose with `Faults`, gives back what it had not "
+    "acked. It comes to the front of its queue, in the old order.",
     order="As published. What was given back for a retry comes when it is due, behind what came meanwhile.",
     details={
         "virtual_time": "The app jumps from one due time to the next; the same seed gives the same trace.",
@@ -64,14 +64,14 @@ _SQLITE: Final = Promise(
     confirmed="The transaction is committed: the event is in the log, and each queue that is bound has its copy. That survives `kill -9` of any process. "
     "With `?sync=full` in the address it survives a power cut too, and each publish waits for the disk.",
     failed="Nothing was written: the transaction was undone.",
-    repeated="What a killed process had taken and not acked comes back when its lease ends, "
-    f"{LEASE:g} s after it was last renewed (`?lease=` in the address). Acks are written in blocks, so the last few handled events may come again. "
+    repeated="What a killed process had taken and not acked comes back when its lease ends. "
+    f"That is {LEASE:g} s after it was last renewed (`?lease=` in the address). Acks are written in blocks, so the last few handled events may come again. "
     "Attempts are counted in the file: a crash does not start them anew.",
     order="As committed, whichever process published. What a killed process had comes back in its old place, behind what others have taken since.",
     details={
         "processes": "On one machine. Consumers share a queue event by event; a publisher wakes a consumer of another process within some milliseconds.",
         "durable": "In one file and its two companions (`-wal`, `-shm`).",
-        "replay": "Each event that was published has an offset in the file; nothing is removed from the log, so the file grows.",
+        "replay": "Each event that was published has an offset in the file. Nothing is removed from the log, so the file grows.",
         "delayed": "The due time is in the file: a crash does not shorten or lengthen it.",
         "bounds": "The bound and its policy are in the file and hold for all processes. One full queue refuses the event for all queues. "
         f'`when_full="wait"` waits up to {LONGEST_WAIT:g} s for room that any process makes.',
@@ -79,7 +79,7 @@ _SQLITE: Final = Promise(
         "must_route": "`UnroutableEventError`; nothing is written.",
     },
     avoid=(
-        "from more than one machine: SQLite's WAL needs memory that the processes share, which a network drive does not give",
+        "from more than one machine: SQLite's WAL needs shared memory, which a network drive does not give",
         "when many processes write at the same time: a file has one writer at a time",
         f"beside a program that keeps the file locked: a call waits {PATIENCE:g} s for it, then raises",
         "for a log that grows for ever on a disk that does not",
@@ -90,9 +90,9 @@ _RABBITMQ: Final = Promise(
     confirmed="RabbitMQ has confirmed it: each queue that is bound has written its copy. Component queues are quorum queues, so a majority of the replicas "
     f"has it on disk. `publish_many` keeps {WINDOW} in flight.",
     failed="`BrokerError`: the event was not taken. `UncertainError`: the line was lost before the confirm, for longer than "
-    f"{TRYING:g} s; the event may be there. What was in flight on a line that came back was sent again, so it may come twice, with the same id.",
-    repeated="What a killed process had not acked comes back when its connection ends: at once, or where the line is silent after two heartbeats, about "
-    f"{2 * HEARTBEAT} s. Acks travel in blocks, so the last few handled events may come again. The broker counts deliveries; attempts that a retry "
+    f"{TRYING:g} s; the event may be there. What was in flight when a line broke is sent again. It may come twice, with the same id.",
+    repeated="What a killed process had not acked comes back when its connection ends. That is at once; a silent line ends after two heartbeats, "
+    f"about {2 * HEARTBEAT} s. Acks travel in blocks, so the last few handled events may come again. The broker counts deliveries; attempts that a retry "
     "counted in the process are lost with it.",
     order="As published, for one consumer. What comes back after a crash may come behind later events.",
     details={
@@ -116,8 +116,8 @@ _KAFKA: Final = Promise(
     confirmed="All in-sync replicas have it (`acks=all`), and the delivery report of that very record says so. The producer is idempotent: its own retries "
     "write nothing twice. How many replicas there are is the cluster's setting.",
     failed="`BrokerError`; where the cluster did not answer, the sentence says that it is not known whether it has the event.",
-    repeated="What comes behind the last committed offset of a partition. An offset is committed when all below it are done, 50 ms later at most, so one slow "
-    "event may hold up to 10,000 handled ones back. The partitions of a killed process go to another one when its session ends, after 6 s (`?session=`). "
+    repeated="What comes behind the last committed offset of a partition. An offset is committed when all below it are done, 50 ms later at most. "
+    "One slow event may hold up to 10,000 handled ones back. The partitions of a killed process go to another when its session ends, after 6 s (`?session=`). "
     "Attempts that were counted in the process are lost with it.",
     order="Per partition, and a key stays in its partition. Between keys of different partitions there is none.",
     details={
@@ -130,7 +130,7 @@ _KAFKA: Final = Promise(
     avoid=(
         "when a queue must have a bound, or an event without a subscriber must be refused",
         "when a component may stand still for longer than the topic keeps its events: they are lost then",
-        "when the number of partitions will change: a key would go to another one, and edakit stops with an error that says so",
+        "when the number of partitions will change: a key would go to another one; edakit stops with an error",
         "for a few events a minute: a cluster is much to look after",
     ),
 )
