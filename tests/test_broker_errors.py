@@ -22,8 +22,8 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, A
 from edakit import App, Bus
 from edakit.brokers import start
 from edakit.brokers.processes import free_ports
-from edakit.errors import BrokerError, PermissionDeniedError
-from edakit.transports.kafka_errors import explained
+from edakit.errors import BrokerError, PermissionDeniedError, UncertainError
+from edakit.transports.kafka_errors import WRITE, explained
 from tests.conformance.helpers import added, queue, until
 from tests.real_brokers import require_installed
 from tests.shop_language import recorder
@@ -141,7 +141,7 @@ def test_rabbitmq_tells_password_virtual_host_and_right_apart(rabbit):
 
 
 def test_an_exchange_or_a_queue_that_may_not_be_made_is_named(rabbit):
-    url, name = fresh(rabbit.url), uuid4().hex[:8]
+    url, name = fresh(rabbit.url), f"q{uuid4().hex[:8]}"
     bobs = url.replace(f"edakit:{rabbit.state.password}", "bob:hardly-any")
 
     with nothing_lost(url):
@@ -180,6 +180,15 @@ def test_kafka_tells_a_wrong_password_from_a_topic_that_may_not_be_made(kafka_no
 def test_a_topic_that_cannot_be_made_is_told_with_the_reason(code, says):
     with pytest.raises(BrokerError, match=says):
         raise explained("kafka://h", "ann", KafkaError(code), None, "create", "shop.edakit")
+
+
+def test_an_event_that_kafka_did_not_confirm_is_uncertain_and_a_question_that_it_did_not_answer_is_not():
+    unconfirmed = explained("kafka://h", "ann", KafkaError(KafkaError._MSG_TIMED_OUT), None, WRITE, "shop.edakit")
+    unanswered = explained("kafka://h", "ann", KafkaError(KafkaError._TIMED_OUT), None, "describe", "shop.edakit")
+
+    assert isinstance(unconfirmed, UncertainError)
+    assert "whether it has the event is not known; publish it again if twice is better than never" in str(unconfirmed)
+    assert not isinstance(unanswered, UncertainError)
 
 
 # A number of partitions that somebody has changed

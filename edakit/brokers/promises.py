@@ -115,7 +115,7 @@ _KAFKA: Final = Promise(
     made_for="Streams: many events, order by key over many processes, and a log that others read too.",
     confirmed="All in-sync replicas have it (`acks=all`), and the delivery report of that very record says so. The producer is idempotent: its own retries "
     "write nothing twice. How many replicas there are is the cluster's setting.",
-    failed="`BrokerError`; where the cluster did not answer, the sentence says that it is not known whether it has the event.",
+    failed="`BrokerError`: the event was not taken. `UncertainError`: the cluster did not confirm it in time; the event may be there.",
     repeated="What comes behind the last committed offset of a partition. An offset is committed when all below it are done, 50 ms later at most. "
     "One slow event may hold up to 10,000 handled ones back. The partitions of a killed process go to another when its session ends, after 6 s (`?session=`). "
     "Attempts that were counted in the process are lost with it.",

@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-from edakit.errors import BrokerError, PermissionDeniedError
+from edakit.errors import BrokerError, PermissionDeniedError, UncertainError
 
 __all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "refuses"]
 
@@ -67,10 +67,12 @@ def explained(shown: str, user: str, reason: KafkaError, trouble: KafkaError | N
     if trouble is not None and refuses(trouble):
         return _refused(shown, user, trouble)
     if code in _UNREACHABLE:
+        problem = f"it did not answer within {PATIENCE:g} s when asked to {doing} {name} ({(trouble or reason).str()})"
+        advice = "start it (edakit brokers up kafka), or correct the address (kafka:// speaks without TLS, kafkas:// with it)"
+        if code != KafkaError._MSG_TIMED_OUT:
+            return BrokerError(shown, problem, advice)
         # It may have been sent, and the answer was lost.
-        unknown = "; whether it has the event is not known" if code == KafkaError._MSG_TIMED_OUT else ""
-        problem = f"it did not answer within {PATIENCE:g} s when asked to {doing} {name} ({(trouble or reason).str()}){unknown}"
-        return BrokerError(shown, problem, "start it (edakit brokers up kafka), or correct the address (kafka:// speaks without TLS, kafkas:// with it)")
+        return UncertainError(shown, f"{problem}; whether it has the event is not known", f"publish it again if twice is better than never; {advice}")
     if code in _SENTENCES:
         problem, advice = _SENTENCES[code]
         return BrokerError(shown, problem.format(name=name, why=reason.str().rstrip(".")), advice)

@@ -148,7 +148,7 @@ class KafkaLink(Link):
         """Publish; return when all replicas have it. Who takes it cannot be known: consumers filter.
 
         Raises:
-            BrokerError: it was not taken, or it is not known whether it was.
+            BrokerError: it was not taken; UncertainError where that is not known.
             CapabilityError: *must_route*.
         """
         if must_route:

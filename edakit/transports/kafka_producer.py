@@ -98,7 +98,7 @@ class Publisher:
         """Return when the cluster has the record.
 
         Raises:
-            BrokerError: it has not, or it is not known whether it has.
+            BrokerError: it has not; UncertainError where that is not known.
         """
         producer = report.producer
         while not report.done and producer.fatal is None:
