@@ -29,7 +29,6 @@ from typing import Any, Final
 
 from edakit.app import App
 from edakit.bus import Bus
-from edakit.capabilities import redact, require
 from edakit.component import Component
 from edakit.errors import EdakitError, InvalidValueError, WaitTimeoutError
 from edakit.shop.app import COMPONENTS, Shop, build_shop
@@ -37,6 +36,7 @@ from edakit.shop.catalogue import Catalogue
 from edakit.shop.journal import keep, past
 from edakit.shop.restore import restore
 from edakit.trace import Trace
+from edakit.transports.address import redact, require
 
 __all__ = ["WorkerComponentError", "WorkerFailedError", "add_arguments", "make_app", "run"]
 

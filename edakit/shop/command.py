@@ -15,11 +15,11 @@ import sys
 from contextlib import closing
 
 from edakit.bus import Bus
-from edakit.capabilities import require
 from edakit.errors import EdakitError
 from edakit.shop.app import Shop, build_shop, state_hash
 from edakit.shop.journal import past
 from edakit.shop.restore import DECIDERS, restore
+from edakit.transports.address import require
 
 __all__ = ["add_arguments", "run", "shop_at"]
 

@@ -15,7 +15,6 @@ from typing import Final
 
 from edakit.app import App
 from edakit.bus import Bus
-from edakit.capabilities import redact, require
 from edakit.events import Command, Event, Message, type_name
 from edakit.measuring import Run, percentile
 from edakit.measuring.progress import Progress
@@ -33,6 +32,7 @@ from edakit.shop.recording import RecordedDay
 from edakit.shop.restore import DECIDERS, restore
 from edakit.table import Table
 from edakit.trace import Trace
+from edakit.transports.address import redact, require
 
 __all__ = ["Elsewhere", "play_back_to_workers"]
 
