@@ -9,9 +9,9 @@ from edakit.errors import InvalidValueError
 from edakit.lab import CourseNotFoundError
 from edakit.table import Table
 
-__all__ = ["claims"]
+__all__ = ["claims", "find_data"]
 
-FILE = Path("data") / "claims.csv"
+FILE = "claims.csv"
 
 
 def claims(chapter: str) -> Table:
@@ -24,7 +24,7 @@ def claims(chapter: str) -> Table:
         CourseNotFoundError: the folder `data` is neither here, nor above, nor where edakit was installed from.
         InvalidValueError: no row belongs to this chapter.
     """
-    with _find().open(encoding="utf-8", newline="") as file:
+    with find_data(FILE).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["chapter"] == chapter]
     if not rows:
         raise InvalidValueError("chapter", chapter, "the number of a chapter in data/claims.csv, such as '06'")
@@ -32,9 +32,14 @@ def claims(chapter: str) -> Table:
     return Table(columns, [(row["section"], row["claim"], row["verdict"], row["run"].partition(": ")[2]) for row in rows])
 
 
-def _find() -> Path:
+def find_data(name: str) -> Path:
+    """Return the path of the file *name* of the course's folder `data`.
+
+    Raises:
+        CourseNotFoundError: it is neither here, nor above, nor where edakit was installed from.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents[:2], Path(__file__).parents[2]):
-        if (folder / FILE).is_file():
-            return folder / FILE
+        if (folder / "data" / name).is_file():
+            return folder / "data" / name
     raise CourseNotFoundError(str(here))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-# Chapters 02, 05 and 06: build the event loop, measure it properly, queues under load
+# Chapters 02, 03, 05 and 06: build the event loop, the message queue, measure it properly, queues under load
 from edakit.measuring.approximation import MGc, mgc
+from edakit.measuring.attempts import Attempt, CrewRun, Death
+from edakit.measuring.crew import ACKS, ParcelOrdered, run_crew, two_deaths
 from edakit.measuring.experiment import compare, measure, measure_trials
 from edakit.measuring.handlings import AtOnce, Handling, at_once, compare_at_once, handlings
+from edakit.measuring.killing import kill_a_worker
 from edakit.measuring.lindley import Little, lindley, little
 from edakit.measuring.looplag import LoopLag, calmest_lags, loop_lag, sliced_lag
 from edakit.measuring.omission import LOAD_MODELS, load_test, since_published
@@ -19,14 +22,18 @@ from edakit.measuring.theory import MG1, MM1, Law, MMc, Queue, mg1, mm1, mmc
 from edakit.measuring.workload import Arrivals, Burst, ClosedLoop, DayProfile, Each, Poisson, Steady, Workload
 
 __all__ = [
+    "ACKS",
     "LOAD_MODELS",
     "MG1",
     "MM1",
     "Arrivals",
     "AtOnce",
+    "Attempt",
     "Burst",
     "ClosedLoop",
+    "CrewRun",
     "DayProfile",
+    "Death",
     "Deliveries",
     "Each",
     "Handling",
@@ -37,6 +44,7 @@ __all__ = [
     "MGc",
     "MMc",
     "OneThread",
+    "ParcelOrdered",
     "Playback",
     "Poisson",
     "Queue",
@@ -57,6 +65,7 @@ __all__ = [
     "ecdf",
     "handlings",
     "interval",
+    "kill_a_worker",
     "lindley",
     "little",
     "load_test",
@@ -72,6 +81,7 @@ __all__ = [
     "percentile",
     "read_queue",
     "record",
+    "run_crew",
     "service_law",
     "simulate_queue",
     "since_published",
@@ -79,4 +89,5 @@ __all__ = [
     "sweep_rate",
     "sweep_utilisation",
     "throughput",
+    "two_deaths",
 ]

@@ -5,6 +5,7 @@ The table's sentence `says` is what is to be seen; it becomes the picture's alte
 
 from __future__ import annotations
 
+from edakit.plots.crew import plot_times_handled, plot_work_per_worker
 from edakit.plots.event_map import plot_event_map
 from edakit.plots.flow import plot_backlog_over_time, plot_throughput_over_time
 from edakit.plots.gantt import plot_gantt
@@ -35,7 +36,9 @@ __all__ = [
     "plot_tail",
     "plot_throughput_over_time",
     "plot_timeline",
+    "plot_times_handled",
     "plot_wait_and_service",
     "plot_wait_by_utilisation",
     "plot_warmup",
+    "plot_work_per_worker",
 ]
