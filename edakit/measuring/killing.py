@@ -17,12 +17,12 @@ from typing import IO, Any, Final, Literal, cast
 
 import edakit
 from edakit.bus import EXCHANGE, Bus
-from edakit.capabilities import redact
 from edakit.delivery import dead_queue
 from edakit.errors import WaitTimeoutError
 from edakit.measuring.attempts import Attempt, CrewRun, Death
 from edakit.measuring.crew import MOMENTS, QUEUE, ParcelOrdered
 from edakit.measuring.packer import packing
+from edakit.transports.address import redact
 
 __all__ = ["LEASE", "kill_a_worker"]
 
