@@ -30,7 +30,7 @@ ACKS: Final = ("after the work", "before the work", "on receipt")
 MOMENTS: Final = ("before packing", "after packing")
 """When a worker can die in the midst of an order: its parcel is not packed yet, or packed and the handler has not ended."""
 
-DEATHS: Final = {0: {3: MOMENTS[0], 6: MOMENTS[1]}}
+DEATHS: Final = {0: {3: MOMENTS[0], 5: MOMENTS[1]}}
 """Of `two_deaths`: one for each of the moments."""
 
 QUEUE: Final = "packing"
@@ -78,6 +78,9 @@ def run_crew(
             raise InvalidValueError(label, number, "a whole number of 1 or more")
     if ack not in ACKS:
         raise InvalidValueError("ack", ack, f"one of {ACKS}")
+    moments = {moment for kill in (kills or {}).values() for moment in kill.values()}
+    if not moments <= set(MOMENTS):
+        raise InvalidValueError("kills", sorted(moments), f"for each worker at which of its orders it dies, and one of {MOMENTS}")
     times = [takes] * workers if isinstance(takes, int | float) else list(takes)
     if len(times) != workers:
         raise InvalidValueError("takes", takes, f"one number, or {workers}: one for each worker")
@@ -86,11 +89,11 @@ def run_crew(
 
 
 def two_deaths(workers: int = 2, prefetch: int = 5, ack: Literal["after the work", "before the work", "on receipt"] = "after the work") -> CrewRun:
-    """Let 40 orders of 50 ms be packed while the first worker dies twice: at its third order before packing, at its sixth after packing.
+    """Let 60 orders of 50 ms be packed while the first worker dies twice: at its third order before packing, at its fifth after packing.
 
-    Each time it comes back after 300 ms. Arguments and errors are those of `run_crew`.
+    Each time it comes back after 200 ms. Where nothing is left for it by then, it dies once. Arguments and errors are those of `run_crew`.
     """
-    return run_crew(workers=workers, prefetch=prefetch, ack=ack, kills=DEATHS)
+    return run_crew(workers=workers, prefetch=prefetch, ack=ack, orders=60, kills=DEATHS, away=0.2)
 
 
 class _Worker(Server):

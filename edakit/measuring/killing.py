@@ -11,18 +11,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final, Literal, cast
 
 import edakit
 from edakit.bus import EXCHANGE, Bus
+from edakit.component import Component
 from edakit.delivery import dead_queue
-from edakit.errors import WaitTimeoutError
+from edakit.errors import InvalidValueError, WaitTimeoutError
 from edakit.measuring.attempts import Attempt, CrewRun, Death
 from edakit.measuring.crew import MOMENTS, QUEUE, ParcelOrdered
-from edakit.measuring.packer import packing
-from edakit.transports.address import redact
+from edakit.transports.address import parse_url, redact
 
 __all__ = ["LEASE", "kill_a_worker"]
 
@@ -55,28 +55,31 @@ def kill_a_worker(
         takes: How long an order takes [s].
 
     Raises:
-        WaitTimeoutError: something took longer than 15 s.
+        InvalidValueError: *prefetch* is less than 2, or so large that the second worker could take all *orders*.
+        WaitTimeoutError: something took longer than 15 s, or a process could not begin.
         BrokerError: the broker cannot be reached.
         CapabilityError: processes cannot share it.
     """
+    least = max(JAMS)
+    if prefetch < len(JAMS) or orders < prefetch + least:
+        raise InvalidValueError("prefetch and orders", (prefetch, orders), f"prefetch of {len(JAMS)} or more, and at least {least} orders more than that")
     with ExitStack() as undo:
         url = undo.enter_context(_own_file()) if broker is None else _in_a_namespace(broker)
         settings = {"url": url, "ack": ack, "prefetch": prefetch, "hands": len(JAMS), "takes": takes, "jams": {}}
-        bus = undo.enter_context(_bus(url, settings))
+        bus = undo.enter_context(_bus(url))
         processes = [undo.enter_context(_process(settings | {"jams": jams})) for jams in (JAMS, {})]
-        _until("two workers that are ready", lambda: all(process.told("ready") for process in processes))
+        _until("two workers that are ready", lambda: all(process.ready() for process in processes))
         began = time.time()
         bus.publish_many(ParcelOrdered(number=number) for number in range(orders))
         _until("the first worker to be stuck", lambda: len(processes[0].told("jammed")) == len(JAMS))
         # What it did before has been acked by now; acks leave together, within milliseconds.
         _until("the second worker to have nothing to do", lambda: bus.backlog(QUEUE) == 0 and processes[1].idle)
-        processes[0].kill()
         died = time.time()
+        processes[0].kill()
         _until("the rest of the work", lambda: bus.backlog(QUEUE) == 0 and processes[1].idle and _is_over(processes, orders, died))
-        lines = [(number, process.lines) for number, process in enumerate(processes)]
-        return CrewRun(
-            orders, len(processes), _attempts(lines, began), (Death(0, round(died - began, 6)),), where=redact(broker or "sqlite://, on this computer")
-        )
+        attempts = _attempts([process.lines for process in processes], began)
+        where = redact(broker or "sqlite://, on this computer")
+        return CrewRun(orders, len(processes), attempts, (Death(0, round(died - began, 6)),), where=where)
 
 
 def _in_a_namespace(url: str) -> str:
@@ -92,20 +95,20 @@ def _own_file() -> Iterator[str]:
 
 
 @contextmanager
-def _bus(url: str, settings: Mapping[str, Any]) -> Iterator[Bus]:
-    bus = Bus(url)
-    bus.address.broker.need("processes", "be shared by two processes")
-    try:
-        bus.declare(packing(settings))
-        yield bus
-    finally:
+def _bus(url: str) -> Iterator[Bus]:
+    for capability in ("processes", "shares_events"):
+        parse_url(url).broker.need(capability, "share one queue, message by message, between two processes")
+    component = Component(QUEUE)
+    component.on(ParcelOrdered)(lambda event, context: None)  # noqa: ARG005 (a handler's signature: this process only publishes)
+    with closing(Bus(url)) as bus:
         try:
+            bus.declare(component)
+            yield bus
+        finally:
             channel = bus.connect().channel()
             for queue in (QUEUE, dead_queue(QUEUE)):
                 channel.queue_delete(queue)
             channel.exchange_delete(EXCHANGE)
-        finally:
-            bus.close()
 
 
 class _Process:
@@ -119,7 +122,7 @@ class _Process:
         self.lines: list[list[Any]] = []
         path = os.pathsep.join(filter(None, [str(Path(edakit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
         command = [sys.executable, "-m", "edakit.measuring.packer"]
-        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.running = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, text=True, **pipes)  # noqa: S603 (our own module)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -136,6 +139,17 @@ class _Process:
     def told(self, what: str) -> list[list[Any]]:
         """Return the lines that say *what*."""
         return [line for line in self.lines if line[0] == what]
+
+    def ready(self) -> bool:
+        """Return whether it serves the queue.
+
+        Raises:
+            WaitTimeoutError: it has ended before, with the last line that it wrote.
+        """
+        if self.running.poll() is not None:
+            said = cast("IO[str]", self.running.stderr).read().strip().rpartition("\n")[2]
+            raise WaitTimeoutError("a worker that is ready", PATIENCE, f"its process ended: {said}")
+        return bool(self.told("ready"))
 
     @property
     def idle(self) -> bool:
@@ -154,7 +168,8 @@ class _Process:
             cast("IO[str]", self.running.stdin).close()  # its input ends, and so does it
             self.running.wait(PATIENCE)
         self.kill()
-        cast("IO[str]", self.running.stdout).close()
+        for pipe in (self.running.stdout, self.running.stderr):
+            cast("IO[str]", pipe).close()
 
 
 @contextmanager
@@ -181,10 +196,10 @@ def _is_over(processes: Iterable[_Process], orders: int, died: float) -> bool:
     return len({line[2] for line in lines}) == orders or time.time() - max(died, *(line[1] for line in lines)) > SILENCE
 
 
-def _attempts(told: Iterable[tuple[int, list[list[Any]]]], began: float) -> tuple[Attempt, ...]:
+def _attempts(told: Iterable[list[list[Any]]], began: float) -> tuple[Attempt, ...]:
     """Put the lines of all workers together; times count from *began* [s since 1970]."""
     found: dict[tuple[int, int], Attempt] = {}
-    for worker, lines in told:
+    for worker, lines in enumerate(told):
         for what, at, *about in lines:
             if what == "began":
                 found[worker, about[0]] = Attempt(about[0], worker, about[1], round(at - began, 6), None, None)

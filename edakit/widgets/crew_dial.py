@@ -52,7 +52,7 @@ class CrewDial(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not type
     says: str
 
     def __init__(self, workers: int = 2, prefetch: int = 5, ack: str = ACKS[0]) -> None:
-        self.workers = ipywidgets.IntSlider(workers, 1, 6, 1, description="Workers", **_options())
+        self.workers = ipywidgets.IntSlider(workers, 1, 4, 1, description="Workers", **_options())
         self.prefetch = ipywidgets.SelectionSlider(options=PREFETCH, value=prefetch, description="Prefetch [messages]", **_options())
         self.ack = ipywidgets.SelectionSlider(options=ACKS, value=ack, description="Ack", **_options())
         self._shown, self._status = ipywidgets.HTML(), ipywidgets.HTML()
