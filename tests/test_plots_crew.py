@@ -123,14 +123,21 @@ def test_each_run_is_a_bar_of_three_parts(ax):
 
     assert table.rows == [("late", 2, 2, 0), ("early", 3, 0, 1)]
     assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(0, 2), (2, 2), (4, 0), (0, 3), (3, 0), (3, 1)]
-    assert table.says == "How often each event was handled. late: 2 once, 2 more than once, 0 never; early: 3 once, 0 more than once, 1 never."
-    assert ax.get_title(loc="left") == "Handled twice: late. Lost: early"
+    assert table.says == "late: 2 more than once of 4; early: 1 never of 4."
+    assert ax.get_title(loc="left") == "More than once: late. Never: early"
 
 
 def test_where_all_is_well_the_title_says_none(ax):
-    plot_times_handled(ax, {"late": [1, 1]})
+    table = plot_times_handled(ax, {"late": [1, 1]})
 
-    assert ax.get_title(loc="left") == "Handled twice: none. Lost: none"
+    assert ax.get_title(loc="left") == "More than once: nowhere. Never: nowhere"
+    assert table.says == "each event once in each run."
+
+
+def test_the_sentence_names_the_exceptions_and_counts_the_others(ax):
+    table = plot_times_handled(ax, {"late": [2, 0], "early": [1, 1], "never killed": [1, 1]})
+
+    assert table.says == "late: 1 more than once, 1 never of 2; each event once in 2 other runs."
 
 
 @pytest.mark.parametrize("runs", [{}, {"late": []}])

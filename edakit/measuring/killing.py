@@ -29,10 +29,10 @@ __all__ = ["LEASE", "kill_a_worker"]
 PATIENCE: Final = 15.0
 """How long anything may take before the experiment is given up [s]."""
 
-LEASE: Final = 0.5
-"""How long `sqlite://` hides what a dead process had [s]: short, so that nobody has to wait."""
+LEASE: Final = 1.0
+"""How long `sqlite://` hides what a dead process had [s]: short, so that nobody has to wait, and long enough for a busy machine to renew it."""
 
-SILENCE: Final = 3 * LEASE
+SILENCE: Final = 2 * LEASE
 """After so much time without an order, what has not come back does not come back [s]."""
 
 JAMS: Final = {5: MOMENTS[0], 6: MOMENTS[1]}

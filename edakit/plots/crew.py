@@ -179,8 +179,7 @@ def plot_times_handled(ax: Axes, runs: Mapping[str, Sequence[int]]) -> Table:
     dress(ax, title=_worst(rows), x="Events", y="")
     ax.grid(visible=False, axis="y")
     _below(ax, [Patch(label=name, **look) for name, look in SHARES.items()])
-    says = "; ".join(f"{name}: {once} once, {more} more than once, {never} never" for name, once, more, never in rows)
-    return Table(("run", "once", "more than once", "never"), rows, says=f"How often each event was handled. {says}.")
+    return Table(("run", "once", "more than once", "never"), rows, says=_exceptions(rows))
 
 
 def _shares(times: Sequence[int]) -> tuple[int, int, int]:
@@ -188,7 +187,18 @@ def _shares(times: Sequence[int]) -> tuple[int, int, int]:
     return once, len(times) - once - never, never
 
 
+def _exceptions(rows: Sequence[tuple[Any, ...]]) -> str:
+    """Name the runs in which not each event was handled once."""
+    odd = [f"{name}: {', '.join(_odd(more, never))} of {once + more + never}" for name, once, more, never in rows if more or never]
+    others = f" in {counted(len(rows) - len(odd), 'other run', 'other runs')}" if odd else " in each run"
+    return "; ".join([*odd, f"each event once{others}" if len(odd) < len(rows) else ""]).strip("; ") + "."
+
+
+def _odd(more: int, never: int) -> list[str]:
+    return [f"{count} {what}" for count, what in ((more, "more than once"), (never, "never")) if count]
+
+
 def _worst(rows: Sequence[tuple[Any, ...]]) -> str:
     more = [name for name, _, more, _ in rows if more]
     never = [name for name, _, _, never in rows if never]
-    return f"Handled twice: {listed(more) or 'none'}. Lost: {listed(never) or 'none'}"
+    return f"More than once: {listed(more) or 'nowhere'}. Never: {listed(never) or 'nowhere'}"
