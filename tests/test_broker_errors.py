@@ -57,11 +57,16 @@ def kafka_node():
     """A Kafka of these tests' own: ann may do everything, bob may only look."""
     require_installed("kafka")
     with start("kafka", settings=KAFKA, ports=["sasl"]) as node:
-        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{node.port}"})
         look = AclBinding(ResourceType.TOPIC, "*", ResourcePatternType.LITERAL, "User:bob", "*", AclOperation.DESCRIBE, AclPermissionType.ALLOW)
-        for future in admin.create_acls([look]).values():
-            future.result()
+        as_administrator(node.url, lambda admin: admin.create_acls([look]))
         yield node
+
+
+def as_administrator(url, ask):
+    """Have a cluster do what *ask* asks of it; the client goes before the cluster does, or it would print."""
+    admin = AdminClient({"bootstrap.servers": url.partition("://")[2]})
+    for future in ask(admin).values():
+        future.result()
 
 
 def fresh(url):
@@ -200,9 +205,7 @@ def test_more_partitions_under_us_are_told_to_who_publishes_and_to_who_consumes_
     app = App(mail, broker=url).start()
     confirmed = [app.publish(added(number, f"c-{number}")).id for number in range(10)]
     app.wait_until_idle()
-    admin = AdminClient({"bootstrap.servers": kafka.partition("://")[2]})
-    for future in admin.create_partitions([NewPartitions(app.bus.link.log, 5)]).values():
-        future.result()
+    as_administrator(kafka, lambda admin: admin.create_partitions([NewPartitions(app.bus.link.log, 5)]))
     begin = time.monotonic()
 
     def publish_on():
