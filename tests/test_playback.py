@@ -105,6 +105,12 @@ def test_a_shop_that_loses_a_line_makes_the_command_fail(capsys, monkeypatch):
         (["--record", "."], "give a file's name in a folder that exists"),
         (["--broker", "redis://localhost"], "not offered, because"),
         (["--broker", "amqp://localhost"], "run in virtual time"),
+        (["--kill", "cart"], "--kill is 'cart'; give --workers as well"),
+        (["--workers", "0"], "--workers is 0; give a whole number from 1 to 11"),
+        (["--workers", "12"], "--workers is 12; give a whole number from 1 to 11"),
+        (["--workers", "2"], "memory:// cannot do this: play a day back to workers"),
+        (["--workers", "2", "--clock", "virtual"], "--clock virtual is 'given'; give it without --workers"),
+        (["--workers", "2", "--plot", "day.png"], "--plot is 'given'; give it without --workers"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence_before_anything_runs(words, message, capsys):

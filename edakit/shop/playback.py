@@ -99,9 +99,9 @@ def _check_workers(arguments: argparse.Namespace) -> None:
             raise InvalidValueError("--kill", arguments.kill, "--workers as well: only a process can be killed")
         return
     dealt(arguments.workers)
-    for option, value in (("--clock", arguments.clock == "virtual"), ("--plot", arguments.plot)):
+    for option, value in (("--clock virtual", arguments.clock == "virtual"), ("--plot", arguments.plot)):
         if value:
-            raise InvalidValueError(option, getattr(arguments, option[2:]), "it without --workers: workers live in real time and keep no trace of their own")
+            raise InvalidValueError(option, "given", "it without --workers: they live in real time and keep no trace")
 
 
 def _play_back_to_workers(day: RecordedDay, arguments: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ COMMAND: Final = (sys.executable, "-m", "edakit", "worker")
 """What starts a worker."""
 
 _LOOK: Final = 0.1  # between two looks whether all workers live [s]
+_READY: Final = " ready at "
 _STOPPING: Final = 10.0  # a worker that was asked to stop needs less than five [s]
 
 
@@ -81,9 +82,10 @@ class WorkerProcesses:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._end()
+        for process in self._processes:
+            _ask_to_stop(process)
         self._watch.join()
-        self._end()  # one may have been started again meanwhile
+        self._end()
 
     def kill(self, component: str) -> None:
         """Kill the worker that serves *component*, as kill -9 does."""
@@ -102,16 +104,13 @@ class WorkerProcesses:
                     _stream(process).close()
                     again = self._processes[number] = self._begun(self._words[number])
                     # One that was killed is waited for: some brokers miss it only when its session or its lease ends.
-                    while not (ready := _is_ready(again)) and again.poll() is None:
-                        continue
+                    ready = any(_READY in said for said in _stream(again))
                     self.away += [time.monotonic() - ended] if ready else []
 
     def _end(self) -> None:
-        running = [process for process in self._processes if not _stream(process).closed]
-        for process in running:
-            _ask_to_stop(process)
-        for process in running:
-            self.said += _last_words(process)
+        for process in self._processes:
+            _ask_to_stop(process)  # also one that was started again meanwhile
+        self.said = [said for process in self._processes for said in _last_words(process)]
 
 
 def _own_group() -> int:
@@ -132,14 +131,10 @@ def _stream(process: subprocess.Popen[str]) -> IO[str]:
     return process.stdout
 
 
-def _is_ready(process: subprocess.Popen[str]) -> bool:
-    """Wait for a line, and return whether it says so."""
-    return " ready at " in _stream(process).readline()
-
-
 def _make_sure(names: list[str], process: subprocess.Popen[str]) -> None:
-    if not _is_ready(process):
-        raise WorkerEndedError(names, process.poll())
+    said = _stream(process).readline()
+    if _READY not in said:
+        raise WorkerEndedError(names, None if said else process.wait())
 
 
 def _last_words(process: subprocess.Popen[str]) -> list[str]:
