@@ -17,7 +17,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install lab teach reset test lint chaos bench notebooks pictures release lock
+.PHONY: help install lab teach reset test lint chaos bench bench-brokers notebooks pictures release lock
 
 help:
 	@echo "make lab         open the course: your own copies of the chapters, in work/ (PORT=8890 and ARGS=--no-browser if you like)"
@@ -26,7 +26,7 @@ help:
 	@echo "make install     only install, into .venv"
 	@echo "make test        check everything, as it is checked before each release (make lint: only style and types)"
 	@echo "make chaos       the checks under faults at their full size, which takes long"
-	@echo "make bench       measure edakit against kombu alone"
+	@echo "make bench       measure edakit against kombu alone (make bench-brokers: on RabbitMQ, Kafka and SQLite, beside other libraries, 10 minutes)"
 	@echo "make notebooks   run all chapters again and save what changed"
 	@echo "make pictures    take the picture of chapter 00 for the README again"
 	@echo "make release     write the students' copies of all chapters to dist/"
@@ -84,6 +84,16 @@ chaos: $(STAMP)
 bench: $(STAMP)
 	$(RUN) -m tests.bench $(ARGS)
 
+# The libraries that edakit is measured beside have an environment of their own: no user and no test needs them.
+BENCH := .venv-bench
+$(BENCH)/installed: tests/bench/peers.txt | $(STAMP)
+	$(RUN) -m uv venv --quiet --clear --python $(RUN) $(BENCH)
+	$(RUN) -m uv pip install --quiet --python $(BENCH) --require-hashes -r tests/bench/peers.txt
+	@touch $@
+
+bench-brokers: $(BENCH)/installed
+	$(RUN) -m tests.bench.brokers $(ARGS)
+
 notebooks: $(STAMP)
 	EDAKIT_PROGRESS=0 $(RUN) -m edakit rerun $(ARGS)
 
@@ -96,3 +106,5 @@ release: $(STAMP)
 lock: $(STAMP)
 	$(RUN) -m uv pip compile pyproject.toml --group build --extra test --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
+	$(RUN) -m uv pip compile tests/bench/peers.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --quiet --output-file tests/bench/peers.txt $(ARGS)

@@ -1,0 +1,154 @@
+"""One round: each measurement of all peers, one right after the other, so that a machine that slows down slows all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.bench.brokers.plan import COUNTS, OURS, PEERS, RATES, SECONDS, SQLITE, Peer
+from tests.bench.brokers.sides import Side
+
+Sides = dict[str, tuple[Side, Side]]
+Forget = Callable[[Peer, str, int], None]
+GUARANTEES = ("each", "none", "pipelined")
+"""In this order: what was published last is then consumed."""
+
+
+class Row(NamedTuple):
+    """One value of one peer in one round."""
+
+    broker: str
+    measure: str
+    peer: str
+    round: int
+    value: float
+
+
+class Round:
+    """One round on RabbitMQ or Kafka.
+
+    Args:
+        broker: Its name.
+        sides: Publisher and consumer of each peer.
+        number: Of the round.
+        scale: What the counts are multiplied with.
+        forget: Removes what was left in a place, by peer and name.
+    """
+
+    def __init__(self, broker: str, sides: Sides, number: int, scale: float, forget: Forget) -> None:
+        self.broker, self.sides, self.number, self.forget = broker, sides, number, forget
+        self.counts = {name: max(100, int(count * scale)) for name, count in COUNTS[broker].items()}
+        self.seconds = SECONDS * min(1.0, scale)
+        peers = PEERS[broker]
+        # Nobody is always the first, who may find the broker at rest.
+        self.peers = [peers[(number + place) % len(peers)] for place in range(len(peers))]
+
+    def rows(self) -> Iterator[Row]:
+        """Measure, and yield each value as it is known."""
+        for guarantee in GUARANTEES:
+            for peer in self.peers:
+                if guarantee == "each" or getattr(peer, guarantee):
+                    yield from self._publish(peer, guarantee)
+        for peer in self.peers:
+            yield from self._consume(peer)
+        yield from self._consume(self.peers_by_name[OURS], block=False) if self.broker == "RabbitMQ" else ()
+        for peer in self.peers:
+            yield from self._through(peer)
+        for rate in RATES:
+            for peer in self.peers:
+                yield from self._latency(peer, rate)
+
+    @property
+    def peers_by_name(self) -> dict[str, Peer]:
+        """Each peer by its name."""
+        return {peer.name: peer for peer in self.peers}
+
+    def _row(self, peer: Peer, measure: str, value: float) -> Row:
+        return Row(self.broker, measure, peer.name, self.number, value)
+
+    def _place(self, peer: Peer, purpose: str) -> str:
+        place = f"b{self.number}-{peer.module.replace('_', '-')}-{purpose}"
+        self.sides[peer.name][0].ask(do="declare", place=place)
+        return place
+
+    def _publish(self, peer: Peer, guarantee: str) -> Iterator[Row]:
+        count, place = self.counts[guarantee], self._place(peer, guarantee)
+        answer = self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee=guarantee)
+        yield self._row(peer, f"publish {guarantee} [1/s]", count / seconds(answer))
+        yield self._row(peer, f"publish {guarantee}, CPU [µs]", answer["cpu"] / count * 1e6)
+        if guarantee != "pipelined":
+            self.forget(peer, place, count)
+
+    def _filled(self, peer: Peer, purpose: str) -> tuple[str, int]:
+        """Return a place with events in it."""
+        count = self.counts["pipelined"]
+        if peer.pipelined and purpose == "pipelined":
+            return f"b{self.number}-{peer.module.replace('_', '-')}-pipelined", count
+        place = self._place(peer, purpose)
+        self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee="pipelined" if peer.pipelined else "none")
+        return place, count
+
+    def _consume(self, peer: Peer, *, block: bool = True) -> Iterator[Row]:
+        place, count = self._filled(peer, "pipelined" if block else "alone")
+        consumer = self.sides[peer.name][1]
+        consumer.tell(do="consume", place=place, count=count, **({} if block else {"block": False}))
+        consumer.hear()
+        answer = complete(peer, consumer.hear())
+        measure = "consume" if block else "consume, acks one by one"
+        yield self._row(peer, f"{measure} [1/s]", (count - 1) / ((answer["last"] - answer["first"]) / 1e9))
+        yield self._row(peer, f"{measure}, CPU [µs]", answer["cpu"] / count * 1e6)
+        self.forget(peer, place, 0)
+
+    def _through(self, peer: Peer) -> Iterator[Row]:
+        guarantee = "pipelined" if peer.pipelined else "each"
+        count, place = self.counts[guarantee], self._place(peer, "through")
+        publisher, consumer = self.sides[peer.name]
+        consumer.tell(do="consume", place=place, count=count)
+        consumer.hear()
+        published = publisher.ask(do="publish", place=place, count=count, guarantee=guarantee)
+        consumed = complete(peer, consumer.hear())
+        yield self._row(peer, "through [1/s]", count / ((consumed["last"] - published["begun"]) / 1e9))
+        self.forget(peer, place, 0)
+
+    def _latency(self, peer: Peer, rate: int) -> Iterator[Row]:
+        count, place = int(rate * self.seconds), self._place(peer, f"at-{rate}")
+        publisher, consumer = self.sides[peer.name]
+        consumer.tell(do="consume", place=place, count=count)
+        consumer.hear()
+        publisher.ask(do="paced", place=place, count=count, rate=rate)
+        answer = complete(peer, consumer.hear())
+        for mark in ("p50", "p99"):
+            yield self._row(peer, f"latency {mark} at {rate}/s [ms]", answer[mark])
+        self.forget(peer, place, 0)
+
+
+def through_sqlite(sides: Sides, number: int, scale: float, folder: Path) -> Iterator[Row]:
+    """Publish in one process and consume in another, each event confirmed; yield the rates and how many were lost."""
+    for peer in PEERS["SQLite"]:
+        place, count = str(folder / f"{peer.module}-{number}.db"), max(50, int(SQLITE[peer.name] * scale))
+        publisher, consumer = sides[peer.name]
+        publisher.ask(do="declare", place=place)
+        consumer.tell(do="consume", place=place, count=count)
+        consumer.hear()
+        published = publisher.ask(do="publish", place=place, count=count, guarantee="each")
+        consumed = consumer.hear()
+        yield Row("SQLite", "through [1/s]", peer.name, number, (count - consumed["lost"]) / ((consumed["last"] - published["begun"]) / 1e9))
+        yield Row("SQLite", "publish each [1/s]", peer.name, number, count / seconds(published))
+        yield Row("SQLite", "lost [events]", peer.name, number, consumed["lost"])
+
+
+def seconds(answer: dict[str, Any]) -> float:
+    """Return how long an order took [s]."""
+    return (answer["ended"] - answer["begun"]) / 1e9
+
+
+def complete(peer: Peer, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return *answer* if nothing is missing: a rate without what was lost would be no rate."""
+    if answer["lost"]:
+        raise LostError(f"{peer.name} lost {answer['lost']} events, or took more than a minute for them")
+    return answer
+
+
+class LostError(Exception):
+    """Events are missing."""
