@@ -54,6 +54,11 @@ def orders(count: int, make: Callable[..., Any] = OrderPlaced) -> Iterator[Any]:
     return (make(**fields(number)) for number in range(count))
 
 
+def first(make: Callable[..., Any] = OrderPlaced) -> Any:
+    """Return an event that is published before the clock starts, so that everybody is connected; no consumer counts it."""
+    return make(**fields(-1))
+
+
 def paced(rate: float, count: int, make: Callable[..., Any] = OrderPlaced) -> Iterator[Any]:
     """Yield *count* events, each when it is due [1/s]: whoever was held up gets the next ones at once, with the times at which they were meant."""
     start = time.monotonic_ns() + 50_000_000
@@ -80,6 +85,8 @@ class Tally:
 
     def note(self, event: Any) -> bool:
         """Take note of one; return whether these are all."""
+        if event.number < _FIRST:
+            return False
         now = time.monotonic_ns()
         self.first, self.last = self.first or now, now
         self.deliveries += 1

@@ -10,7 +10,7 @@ from tests.bench.brokers.plan import COUNTS, OURS, PEERS, RATES, SECONDS, SQLITE
 from tests.bench.brokers.sides import Side
 
 Sides = dict[str, tuple[Side, Side]]
-Forget = Callable[[Peer, str, int], None]
+Forget = Callable[[Peer, str, int], int]
 GUARANTEES = ("each", "none", "pipelined")
 """In this order: what was published last is then consumed."""
 
@@ -33,7 +33,7 @@ class Round:
         sides: Publisher and consumer of each peer.
         number: Of the round.
         scale: What the counts are multiplied with.
-        forget: Removes what was left in a place, by peer and name.
+        forget: Removes what was left in a place, given the peer, the place and how much should be there; returns how much was.
     """
 
     def __init__(self, broker: str, sides: Sides, number: int, scale: float, forget: Forget) -> None:
@@ -77,16 +77,23 @@ class Round:
         answer = self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee=guarantee)
         yield self._row(peer, f"publish {guarantee} [1/s]", count / seconds(answer))
         yield self._row(peer, f"publish {guarantee}, CPU [µs]", answer["cpu"] / count * 1e6)
-        if guarantee != "pipelined":
-            self.forget(peer, place, count)
+        if guarantee == "none":
+            yield self._row(peer, "publish none, lost [events]", count + 1 - self.forget(peer, place, count + 1))  # one comes before the clock starts
+        elif guarantee == "each":
+            self._forget(peer, place, count + 1)
+
+    def _forget(self, peer: Peer, place: str, count: int) -> None:
+        """Remove a place; what was acked must be gone, and what was confirmed must be there."""
+        if (found := self.forget(peer, place, count)) != count:
+            raise LostError(f"{peer.name} left {found} events in {place}, not {count}")
 
     def _filled(self, peer: Peer, purpose: str) -> tuple[str, int]:
-        """Return a place with events in it."""
-        count = self.counts["pipelined"]
-        if peer.pipelined and purpose == "pipelined":
-            return f"b{self.number}-{peer.module.replace('_', '-')}-pipelined", count
-        place = self._place(peer, purpose)
-        self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee="pipelined" if peer.pipelined else "none")
+        """Return a place with events in it, and how many."""
+        guarantee = "pipelined" if peer.pipelined else "each"
+        if purpose == "pipelined" == guarantee:
+            return f"b{self.number}-{peer.module.replace('_', '-')}-pipelined", self.counts[guarantee]
+        place, count = self._place(peer, purpose), self.counts["pipelined"] if peer.pipelined else 2 * self.counts["each"]
+        self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee=guarantee)
         return place, count
 
     def _consume(self, peer: Peer, *, block: bool = True) -> Iterator[Row]:
@@ -98,7 +105,7 @@ class Round:
         measure = "consume" if block else "consume, acks one by one"
         yield self._row(peer, f"{measure} [1/s]", (count - 1) / ((answer["last"] - answer["first"]) / 1e9))
         yield self._row(peer, f"{measure}, CPU [µs]", answer["cpu"] / count * 1e6)
-        self.forget(peer, place, 0)
+        self._forget(peer, place, 0)
 
     def _through(self, peer: Peer) -> Iterator[Row]:
         guarantee = "pipelined" if peer.pipelined else "each"
@@ -109,7 +116,7 @@ class Round:
         published = publisher.ask(do="publish", place=place, count=count, guarantee=guarantee)
         consumed = complete(peer, consumer.hear())
         yield self._row(peer, "through [1/s]", count / ((consumed["last"] - published["begun"]) / 1e9))
-        self.forget(peer, place, 0)
+        self._forget(peer, place, 0)
 
     def _latency(self, peer: Peer, rate: int) -> Iterator[Row]:
         count, place = int(rate * self.seconds), self._place(peer, f"at-{rate}")
@@ -120,7 +127,7 @@ class Round:
         answer = complete(peer, consumer.hear())
         for mark in ("p50", "p99"):
             yield self._row(peer, f"latency {mark} at {rate}/s [ms]", answer[mark])
-        self.forget(peer, place, 0)
+        self._forget(peer, place, 0)
 
 
 def through_sqlite(sides: Sides, number: int, scale: float, folder: Path) -> Iterator[Row]:

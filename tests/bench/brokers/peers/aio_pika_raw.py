@@ -8,7 +8,7 @@ from typing import Any
 
 import aio_pika
 
-from tests.bench.brokers.event import EXCHANGE, KEY, QUORUM, WINDOW, Tally, decode, encode, orders, paced
+from tests.bench.brokers.event import EXCHANGE, KEY, QUORUM, WINDOW, Tally, decode, encode, first, orders, paced
 from tests.bench.brokers.peers.loops import runner, windowed
 
 
@@ -37,6 +37,7 @@ class Peer:
         async with await aio_pika.connect(self.url) as connection:
             channel = await connection.channel(publisher_confirms=guarantee != "none")
             exchange = await channel.get_exchange(f"{EXCHANGE}.{place}")
+            await exchange.publish(message(first()), KEY)
             begun = time.monotonic_ns()
             if guarantee == "pipelined":
                 await windowed(lambda event: exchange.publish(message(event), KEY), orders(count), WINDOW)
@@ -53,6 +54,7 @@ class Peer:
         async with await aio_pika.connect(self.url) as connection:
             channel = await connection.channel()
             exchange = await channel.get_exchange(f"{EXCHANGE}.{place}")
+            await exchange.publish(message(first()), KEY)
             for event in paced(rate, count):  # sleeps in this thread: nothing else is under way, and asyncio's sleep is a millisecond coarse
                 await exchange.publish(message(event), KEY)
 

@@ -12,7 +12,7 @@ import celery
 import kombu
 import msgspec
 
-from tests.bench.brokers.event import EXCHANGE, QUORUM, WINDOW, OrderPlaced, Tally, orders, paced
+from tests.bench.brokers.event import EXCHANGE, QUORUM, WINDOW, OrderPlaced, Tally, first, orders, paced
 
 
 class Peer:
@@ -50,7 +50,7 @@ class Peer:
     def publish(self, place: str, count: int, guarantee: str) -> dict[str, int]:
         app, task = self._app(place, confirms=guarantee == "each")
         with app.producer_pool.acquire(block=True) as producer:
-            producer.connection.ensure_connection()
+            task.apply_async((msgspec.to_builtins(first()),), producer=producer)
             begun = time.monotonic_ns()
             for event in orders(count):
                 task.apply_async((msgspec.to_builtins(event),), producer=producer)
@@ -62,6 +62,7 @@ class Peer:
     def paced(self, place: str, count: int, rate: float) -> None:
         app, task = self._app(place)
         with app.producer_pool.acquire(block=True) as producer:
+            task.apply_async((msgspec.to_builtins(first()),), producer=producer)
             for event in paced(rate, count):
                 task.apply_async((msgspec.to_builtins(event),), producer=producer)
         app.close()

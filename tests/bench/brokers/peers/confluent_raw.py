@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
-from tests.bench.brokers.event import KEY, WINDOW, Tally, decode, encode, orders, paced
+from tests.bench.brokers.event import KEY, WINDOW, Tally, decode, encode, first, orders, paced
 from tests.bench.brokers.peers.topics import make_topic
 
 
@@ -22,9 +22,7 @@ class Peer:
 
     def _producer(self, guarantee: str) -> Producer:
         safe = {"acks": "all", "enable.idempotence": True} if guarantee != "none" else {"acks": 0}
-        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0, **safe})
-        producer.list_topics(timeout=10)
-        return producer
+        return Producer({"bootstrap.servers": self.servers, "linger.ms": 0, **safe})
 
     def publish(self, place: str, count: int, guarantee: str) -> dict[str, int]:
         producer, reports = self._producer(guarantee), []
@@ -34,6 +32,8 @@ class Peer:
             reports.append(1)
 
         window = {"each": 1, "pipelined": WINDOW, "none": count}[guarantee]
+        producer.produce(place, encode(first()))
+        producer.flush()
         begun = time.monotonic_ns()
         for number, event in enumerate(orders(count), 1):
             producer.produce(place, encode(event), on_delivery=report, headers=[("ce_type", KEY)])
@@ -47,6 +47,8 @@ class Peer:
 
     def paced(self, place: str, count: int, rate: float) -> None:
         producer = self._producer("each")
+        producer.produce(place, encode(first()))
+        producer.flush()
         for event in paced(rate, count):
             done: list[int] = []
             producer.produce(place, encode(event), on_delivery=lambda error, record, done=done: done.append(1), headers=[("ce_type", KEY)])

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from tests.bench.brokers.event import QUORUM, WINDOW, OrderPlaced, Tally, orders, paced
+from tests.bench.brokers.event import QUORUM, WINDOW, OrderPlaced, Tally, first, orders, paced
 
 os.environ["dramatiq_queue_prefetch"] = str(WINDOW)  # noqa: SIM112 (its name; read when it is imported)
 
@@ -41,7 +41,7 @@ class Peer:
 
     def publish(self, place: str, count: int, guarantee: str) -> dict[str, int]:
         broker, actor = self._broker(place, confirms=guarantee == "each")
-        broker.declare_queue(place, ensure=True)
+        actor.send(msgspec.to_builtins(first()))
         begun = time.monotonic_ns()
         for event in orders(count):
             actor.send(msgspec.to_builtins(event))
@@ -50,6 +50,7 @@ class Peer:
 
     def paced(self, place: str, count: int, rate: float) -> None:
         broker, actor = self._broker(place)
+        actor.send(msgspec.to_builtins(first()))
         for event in paced(rate, count):
             actor.send(msgspec.to_builtins(event))
         broker.close()

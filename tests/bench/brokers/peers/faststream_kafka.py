@@ -9,7 +9,7 @@ from typing import Any
 from fast_depends.msgspec import MsgSpecSerializer
 from faststream import AckPolicy
 
-from tests.bench.brokers.event import WINDOW, OrderPlaced, Tally, orders, paced
+from tests.bench.brokers.event import WINDOW, OrderPlaced, Tally, first, orders, paced
 from tests.bench.brokers.peers.loops import runner, windowed
 from tests.bench.brokers.peers.topics import make_topic
 
@@ -37,7 +37,7 @@ class FastStreamKafka:
 
     async def _publish(self, place: str, count: int, guarantee: str) -> dict[str, int]:
         async with self._broker(guarantee) as broker:
-            await broker.ping(10)
+            await broker.publish(first(), place)
             begun = time.monotonic_ns()
             if guarantee == "pipelined":
                 await windowed(lambda event: broker.publish(event, place), orders(count), WINDOW)
@@ -56,7 +56,7 @@ class FastStreamKafka:
 
     async def _paced(self, place: str, count: int, rate: float) -> None:
         async with self._broker("each") as broker:
-            await broker.ping(10)
+            await broker.publish(first(), place)
             for event in paced(rate, count):  # sleeps in this thread: nothing else is under way, and asyncio's sleep is a millisecond coarse
                 await broker.publish(event, place)
 

@@ -10,7 +10,7 @@ from fast_depends.msgspec import MsgSpecSerializer
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
 
-from tests.bench.brokers.event import EXCHANGE, KEY, WINDOW, OrderPlaced, Tally, orders, paced
+from tests.bench.brokers.event import EXCHANGE, KEY, WINDOW, OrderPlaced, Tally, first, orders, paced
 from tests.bench.brokers.peers.loops import runner, windowed
 
 WORKERS = 1
@@ -45,6 +45,7 @@ class Peer:
         broker = self._broker(confirms=guarantee != "none")
         await broker.start()
         await broker.declare_exchange(exchange)
+        await broker.publish(first(), routing_key=KEY, exchange=exchange, persist=True)
         begun = time.monotonic_ns()
         if guarantee == "pipelined":
             await windowed(lambda event: broker.publish(event, routing_key=KEY, exchange=exchange, persist=True), orders(count), WINDOW)
@@ -64,6 +65,7 @@ class Peer:
         _, exchange = self._places(place)
         async with self._broker() as broker:
             await broker.declare_exchange(exchange)
+            await broker.publish(first(), routing_key=KEY, exchange=exchange, persist=True)
             for event in paced(rate, count):  # sleeps in this thread: nothing else is under way, and asyncio's sleep is a millisecond coarse
                 await broker.publish(event, routing_key=KEY, exchange=exchange, persist=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import kombu
 
-from tests.bench.brokers.event import EXCHANGE, KEY, QUORUM, WINDOW, Tally, decode, encode, orders, paced
+from tests.bench.brokers.event import EXCHANGE, KEY, QUORUM, WINDOW, Tally, decode, encode, first, orders, paced
 
 
 class Peer:
@@ -25,6 +25,9 @@ class Peer:
         with kombu.Connection(self.url, transport_options={"confirm_publish": guarantee == "each"}) as connection:
             channel = connection.channel()
             send = self._sender(channel, place)
+            if guarantee == "pipelined":
+                channel.confirm_select()
+            send(first())
             begun = time.monotonic_ns()
             if guarantee == "pipelined":
                 self._pipelined(connection, channel, send, count)
@@ -41,13 +44,12 @@ class Peer:
 
     def _pipelined(self, connection: Any, channel: Any, send: Any, count: int) -> None:
         """Count confirms on the channel: kombu itself waits for each, or for none."""
-        settled = 0
+        settled = -1  # the first one's confirm is not counted
 
         def ack(tag: int, multiple: object) -> None:
             nonlocal settled
-            settled = tag if multiple else settled + 1
+            settled = tag - 1 if multiple else settled + 1
 
-        channel.confirm_select()
         channel.events["basic_ack"].add(ack)
         for number, event in enumerate(orders(count)):
             send(event)
@@ -59,6 +61,7 @@ class Peer:
     def paced(self, place: str, count: int, rate: float) -> None:
         with kombu.Connection(self.url, transport_options={"confirm_publish": True}) as connection:
             send = self._sender(connection.channel(), place)
+            send(first())
             for event in paced(rate, count):
                 send(event)
 

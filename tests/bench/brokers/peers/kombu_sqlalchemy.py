@@ -7,7 +7,7 @@ from typing import Any
 
 import kombu
 
-from tests.bench.brokers.event import KEY, Tally, decode, encode, orders
+from tests.bench.brokers.event import KEY, Tally, decode, encode, first, orders
 
 
 class Peer:
@@ -30,6 +30,7 @@ class Peer:
         with self._connection(place) as connection:
             producer = kombu.Producer(connection.channel(), self.queue.exchange, routing_key=KEY)
             self.queue(connection.default_channel).declare()  # its routes are kept in each process
+            producer.publish(encode(first()), content_type="application/json", content_encoding="utf-8")
             begun = time.monotonic_ns()
             for event in orders(count):
                 producer.publish(encode(event), content_type="application/json", content_encoding="utf-8")

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from edakit import App, Component, Event
-from tests.bench.brokers.event import WINDOW, Tally, orders, paced
+from tests.bench.brokers.event import WINDOW, Tally, first, orders, paced
 
 
 class OrderPlaced(Event):
@@ -41,7 +41,7 @@ class Peer:
 
     def publish(self, place: str, count: int, guarantee: str) -> dict[str, int]:
         with self._app(place) as app:
-            assert app.bus.link  # connected before the clock starts
+            app.publish(first(OrderPlaced))
             begun = time.monotonic_ns()
             if guarantee == "each":
                 for event in orders(count, OrderPlaced):
@@ -52,6 +52,7 @@ class Peer:
 
     def paced(self, place: str, count: int, rate: float) -> None:
         with self._app(place) as app:
+            app.publish(first(OrderPlaced))
             for event in paced(rate, count, OrderPlaced):
                 app.publish(event)
 

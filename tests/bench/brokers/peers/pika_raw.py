@@ -7,7 +7,7 @@ from typing import Any
 
 import pika
 
-from tests.bench.brokers.event import EXCHANGE, KEY, QUORUM, WINDOW, Tally, decode, encode, orders, paced
+from tests.bench.brokers.event import EXCHANGE, KEY, QUORUM, WINDOW, Tally, decode, encode, first, orders, paced
 
 PROPERTIES = pika.BasicProperties(content_type="application/json", delivery_mode=2)
 
@@ -30,6 +30,7 @@ class Peer:
             channel = connection.channel()
             if guarantee == "each":
                 channel.confirm_delivery()
+            channel.basic_publish(f"{EXCHANGE}.{place}", KEY, encode(first()), PROPERTIES)
             begun = time.monotonic_ns()
             for event in orders(count):
                 channel.basic_publish(f"{EXCHANGE}.{place}", KEY, encode(event), PROPERTIES, mandatory=guarantee == "each")
@@ -40,6 +41,7 @@ class Peer:
         with pika.BlockingConnection(self.parameters) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
+            channel.basic_publish(f"{EXCHANGE}.{place}", KEY, encode(first()), PROPERTIES)
             for event in paced(rate, count):
                 channel.basic_publish(f"{EXCHANGE}.{place}", KEY, encode(event), PROPERTIES, mandatory=True)
 
@@ -64,7 +66,8 @@ class Peer:
 class _Pipelined:
     def __init__(self, parameters: Any, place: str, count: int) -> None:
         self.events, self.place, self.count = orders(count), place, count
-        self.sent = self.settled = self.begun = self.ended = 0
+        self.sent = self.begun = self.ended = 0
+        self.settled = -1
         self.connection = pika.SelectConnection(parameters, on_open_callback=self._opened, on_close_callback=self._closed)
 
     def _opened(self, connection: Any) -> None:
@@ -75,17 +78,20 @@ class _Pipelined:
         channel.confirm_delivery(self._settled, callback=self._begin)
 
     def _begin(self, frame: Any) -> None:
-        self.begun = time.monotonic_ns()
-        self._fill()
+        self._send(first())
+
+    def _send(self, event: Any) -> None:
+        self.channel.basic_publish(f"{EXCHANGE}.{self.place}", KEY, encode(event), PROPERTIES, mandatory=True)
 
     def _fill(self) -> None:
         while self.sent < self.count and self.sent - self.settled < WINDOW:
-            self.channel.basic_publish(f"{EXCHANGE}.{self.place}", KEY, encode(next(self.events)), PROPERTIES, mandatory=True)
+            self._send(next(self.events))
             self.sent += 1
 
     def _settled(self, frame: Any) -> None:
         method = frame.method
-        self.settled = method.delivery_tag if method.multiple else self.settled + 1
+        self.begun = self.begun or time.monotonic_ns()  # with the first one's confirm
+        self.settled = method.delivery_tag - 1 if method.multiple else self.settled + 1
         if self.settled >= self.count:
             self.ended = time.monotonic_ns()
             self.connection.close()
