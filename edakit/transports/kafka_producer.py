@@ -78,14 +78,15 @@ class Publisher:
         Raises:
             BrokerError: there is no room for it, or it is too large.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = 0.0
         while True:
-            producer = self.producer
+            producer = self._producer or self.producer
             report = Report(topic, producer)
             try:
                 producer.produce(topic, body, key, on_delivery=report, headers=headers)
             except BufferError:
                 _poll(producer)
+                deadline = deadline or time.monotonic() + PATIENCE
                 if time.monotonic() > deadline:
                     raise BrokerError(self._cluster.shown, "it takes no more records", "publish slower, or look at its log") from None
             except KafkaException as error:

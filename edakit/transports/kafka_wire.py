@@ -24,6 +24,8 @@ _TYPE_HEADER: Final = _THEIRS + TYPE.removeprefix(_OURS)
 _CONTENT_TYPE, _CONTENT_ENCODING = "content-type", "content-encoding"
 _OTHERS = "edakit_others"
 _MEANT = ("utf-8", "UTF-8", None)
+_KEPT = (str, bytes, type(None))
+_PLAIN = frozenset(_KEPT)
 _MOST_NAMES = 1000  # header names that are remembered; a stranger may make up any number
 
 _to_wire: dict[str, str] = {}
@@ -39,14 +41,12 @@ def _translated(name: str, known: dict[str, str], old: str, new: str) -> str:
 
 def wire_headers(headers: Mapping[str, Any], content_type: Any = CONTENT_TYPE, content_encoding: Any = "utf-8") -> Headers:
     """Return *headers* as Kafka has them: texts. What is none, such as a number, goes as JSON into a header of its own, and comes back as it was."""
-    known = _to_wire
-    found: Headers = []
     others: dict[str, Any] = {}
-    for name, value in headers.items():
-        if isinstance(value, str | bytes | None):
-            found.append((known.get(name) or _translated(name, known, _OURS, _THEIRS), value))
-        else:
-            others[name] = value
+    if not _PLAIN.issuperset(map(type, headers.values())):
+        others = {name: value for name, value in headers.items() if not isinstance(value, _KEPT)}
+        headers = {name: value for name, value in headers.items() if name not in others}
+    known = _to_wire
+    found: Headers = [(known.get(name) or _translated(name, known, _OURS, _THEIRS), value) for name, value in headers.items()]
     if others:
         found.append((_OTHERS, json.dumps(others, default=str)))
     if content_type is not None:
@@ -73,7 +73,10 @@ def type_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
 def content(body: bytes | None, headers: Iterable[tuple[str, bytes | None]] | None, key: bytes | None) -> Content:
     """Return body, headers, content type, content encoding and properties, as every broker hands them over."""
     known = _from_wire
-    found = {known.get(name) or _translated(name, known, _THEIRS, _OURS): _text(value) for name, value in headers or ()}
+    try:
+        found: dict[str, Any] = {known.get(name) or _translated(name, known, _THEIRS, _OURS): value.decode() for name, value in headers or ()}  # type: ignore[union-attr]  # next line
+    except (AttributeError, UnicodeDecodeError):  # None, or no text
+        found = {known.get(name) or _translated(name, known, _THEIRS, _OURS): _text(value) for name, value in headers or ()}
     content_type, encoding = found.pop(_CONTENT_TYPE, None), found.pop(_CONTENT_ENCODING, "utf-8")
     if _OTHERS in found:
         found |= _others(found.pop(_OTHERS))
