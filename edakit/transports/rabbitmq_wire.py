@@ -12,6 +12,7 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from struct import unpack_from
 from typing import Any, Final
 
@@ -150,17 +151,18 @@ class Event(amqp.Message):  # type: ignore[misc]  # as above
 
     def _serialize_properties(self) -> bytes:
         properties = self.properties
-        table = []
+        table: list[bytes] = []
         for name, value in properties["application_headers"].items():
             if not isinstance(value, str):
                 return bytes(super()._serialize_properties())
             text = value.encode()
-            table.append(_short(name) + b"S" + len(text).to_bytes(4) + text)
+            table += (_short(name), b"S", len(text).to_bytes(4), text)
         packed = b"".join(table)
         # The flags of content type, content encoding, headers and delivery mode, then these: AMQP 0-9-1, 4.2.6.1.
         return b"\xf0\x00" + _short(properties["content_type"]) + b"\x05utf-8" + len(packed).to_bytes(4) + packed + b"\x02"
 
 
+@lru_cache(1024)  # names come again with each message
 def _short(text: str) -> bytes:
     data = text.encode()
     if len(data) > 255:  # noqa: PLR2004 (one byte for the length)
