@@ -20,9 +20,12 @@ import kombu
 
 from edakit.brokers import BrokerNotFoundError, start
 from tests.bench.brokers import facts, report
-from tests.bench.brokers.measure import Forget, LostError, Round, Row, Sides, through_sqlite
+from tests.bench.brokers.measure import Forget, LostError, Round, Row, Sides, profile, through_sqlite
 from tests.bench.brokers.plan import PEERS, Peer
 from tests.bench.brokers.sides import ENVIRONMENT, SideError, sides
+
+PROFILED = 1000
+"""How many events a profile has [events]."""
 
 
 def main(arguments: list[str]) -> int:
@@ -60,6 +63,7 @@ def measure(brokers: list[str], rounds: int, scale: float, docs: Path, rows: lis
                     rows += values
                     report.save(docs, rows)
                     print(f"{time.monotonic() - begun:5.0f} s  {name}: round {number + 1} of {rounds} done", flush=True)
+                report.save(docs, rows)  # with the profiles of what was missed
             except (BrokerNotFoundError, LostError, SideError) as error:
                 missing += 1
                 print(f"{name}: {error}")
@@ -68,13 +72,18 @@ def measure(brokers: list[str], rounds: int, scale: float, docs: Path, rows: lis
 
 
 def _rounds(name: str, rounds: int, scale: float, folder: Path) -> Iterator[list[Row]]:
+    rows: list[Row] = []
     with _broker(name) as (url, forget), sides(PEERS[name], url, folder / "log") as processes:
         for number in range(-1, rounds):
             # The round before the first has a tenth of the events: modules are loaded, the broker has files.
             size = scale / 10 if number < 0 else scale
             values = list(_one(name, processes, number, size, folder, forget))
             if number >= 0:
+                rows += values
                 yield values
+        for number, target in enumerate(report.missed(rows)):
+            place = str(folder / "profile.db") if name == "SQLite" else f"profile-{number}"
+            facts.note_profile(target.says, profile(target.measure, processes, place, PROFILED))
 
 
 def _one(name: str, processes: Sides, number: int, scale: float, folder: Path, forget: Forget) -> Iterator[Row]:

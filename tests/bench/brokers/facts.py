@@ -20,6 +20,7 @@ from tests.bench.brokers.sides import python_of_peers
 
 _NAMES = ("aio-pika", "aiokafka", "celery", "confluent-kafka", "dramatiq", "faststream", "kombu", "msgspec", "pika", "sqlalchemy", "uvloop")
 _ASK = f"import json; from importlib.metadata import version; print(json.dumps({{name: version(name) for name in {_NAMES!r}}}))"
+_PROFILE = "profile of "
 _kept: dict[str, str] = {}
 
 
@@ -36,6 +37,16 @@ def note_broker(name: str, node: Node) -> None:
     else:
         with kombu.Connection(node.url) as connection:
             _kept[name] = connection.connect().server_properties["version"]
+
+
+def note_profile(target: str, lines: list[str]) -> None:
+    """Keep why a target is missed."""
+    _kept[_PROFILE + target] = "\n".join(lines)
+
+
+def profile(target: str) -> str:
+    """Return it, or nothing."""
+    return _kept.get(_PROFILE + target, "")
 
 
 @cache
@@ -59,6 +70,6 @@ def known() -> dict[str, str]:
 
 def sentence() -> str:
     """Return it as a paragraph."""
-    found = {**_kept}
+    found = {name: text for name, text in _kept.items() if not name.startswith(_PROFILE)}
     machine, python = found.pop("machine", "?"), found.pop("Python", "?")
     return f"Measured on {machine}; Python {python}; {', '.join(f'{name} {found[name]}' for name in sorted(found, key=str.lower))}."

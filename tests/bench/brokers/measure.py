@@ -145,6 +145,20 @@ def through_sqlite(sides: Sides, number: int, scale: float, folder: Path) -> Ite
         yield Row("SQLite", "lost [events]", peer.name, number, consumed["lost"])
 
 
+def profile(measure: str, sides: Sides, place: str, count: int) -> list[str]:
+    """Return where edakit's time goes in one measurement more, as lines of text; this one is not counted."""
+    publisher, consumer = sides[OURS]
+    consuming = not measure.startswith("publish")
+    guarantee = "each" if "each" in measure or "latency" in measure else "pipelined"
+    publisher.ask(do="declare", place=place)
+    if consuming:
+        consumer.tell(do="consume", place=place, count=count, profile=True)
+        consumer.hear()
+    published = publisher.ask(do="publish", place=place, count=count, guarantee=guarantee, profile=True)
+    lines = ["the publisher:", *published["profile"]]
+    return [*lines, "", "the consumer:", *consumer.hear()["profile"]] if consuming else lines
+
+
 def seconds(answer: dict[str, Any]) -> float:
     """Return how long an order took [s]."""
     return (answer["ended"] - answer["begun"]) / 1e9

@@ -43,7 +43,7 @@ A ratio is the median of the rounds' ratios; its range stands beside it.
 ## Medians
 
 {tables}
-![Rates and latencies by peer](bench.png)
+{profiles}![Rates and latencies by peer](bench.png)
 """
 
 
@@ -76,7 +76,9 @@ def write(docs: Path) -> int:
             lines.append(line)
             short += line[-1] == "short"
             print(f"{line[0]:78} {line[1]:>7}  ({line[2]})  target {line[3]:9}  {line[4]}")
-    text = TEXT.format(machine=facts.sentence(), targets=_table(("ratio", "median", "range", "target", ""), lines), tables=_medians(rows))
+    text = TEXT.format(
+        machine=facts.sentence(), targets=_table(("ratio", "median", "range", "target", ""), lines), tables=_medians(rows), profiles=_profiles(rows)
+    )
     (docs / "bench.md").write_text(text, encoding="utf-8")
     plot.save(rows, docs / "bench.png")
     return short
@@ -94,6 +96,18 @@ def ratios(target: Target, rows: list[Row]) -> list[float]:
         if others and (OURS, target.measure) in values:
             found.append(values[OURS, target.measure] / (min if target.at_most else max)(others))
     return found
+
+
+def missed(rows: list[Row]) -> list[Target]:
+    """Return the targets that *rows* miss."""
+    return [target for target in TARGETS if (line := _judge(target, rows)) is not None and line[-1] == "short"]
+
+
+def _profiles(rows: list[Row]) -> str:
+    """Return why a target is missed, for each that is."""
+    found = [(target.says, facts.profile(target.says)) for target in missed(rows)]
+    parts = [f"{says}, edakit's side:\n\n```text\n{text}\n```\n\n" for says, text in found if text]
+    return "## Where the time goes where a target is missed\n\n" + "".join(parts) if parts else ""
 
 
 def _judge(target: Target, rows: list[Row]) -> tuple[str, ...] | None:

@@ -9,7 +9,10 @@ import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from importlib import import_module
+
+from tests.bench.brokers.profile import profiled
 
 
 def used() -> float:
@@ -31,10 +34,12 @@ def main(module: str, url: str) -> None:
     say({"ready": True})
     for line in sys.stdin:
         order = json.loads(line)
-        action = getattr(peer, order.pop("do"))
+        action, text = getattr(peer, order.pop("do")), []
+        profiling = profiled(text) if order.pop("profile", False) else nullcontext()
         begun, cpu = time.monotonic_ns(), used()
-        answer = action(**order, ready=lambda: say({"ready": True})) if action.__name__ == "consume" else action(**order)
-        say({"begun": begun, "ended": time.monotonic_ns(), "cpu": used() - cpu, **(answer or {})})
+        with profiling:
+            answer = action(**order, ready=lambda: say({"ready": True})) if action.__name__ == "consume" else action(**order)
+        say({"begun": begun, "ended": time.monotonic_ns(), "cpu": used() - cpu, "profile": text, **(answer or {})})
 
 
 if __name__ == "__main__":
