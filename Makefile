@@ -75,8 +75,11 @@ lint: $(STAMP)
 	$(RUN) -m codespell_lib
 
 # One run of pytest for tests and chapters: a failing test then does not hide a failing chapter, and the last line counts both.
+# Much of it waits for brokers, browsers and processes, so two files run at a time; a file, and so a chapter, stays in order. JOBS=0 runs one after the other.
+JOBS := 2
 test: lint
-	EDAKIT_PROGRESS=0 $(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 60 tests $(wildcard notebooks) $(ARGS)
+	EDAKIT_PROGRESS=0 $(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile \
+		--nbval --nbval-current-env --nbval-cell-timeout 60 tests $(wildcard notebooks) $(ARGS)
 
 chaos: $(STAMP)
 	EDAKIT_PROGRESS=0 EDAKIT_CHAOS=full $(RUN) -m pytest tests/chaos $(ARGS)
