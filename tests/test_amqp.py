@@ -280,6 +280,22 @@ def test_without_a_new_consumer_those_that_wait_would_hold_up_all_others(link, m
     assert take(subscription, 1, seconds=0.5) == []
 
 
+def test_a_consumer_makes_room_only_when_nothing_is_on_its_way_to_it(link):
+    """What is on its way to a consumer that is cancelled goes back, and would count as an attempt that nobody made."""
+    link.declare("q")
+    link.bind("q", "a")
+    list(link.publish_many(("a", b"1", headers(number)) for number in range(2)))
+    subscription = link.subscribe("q", 4)
+    for message in take(subscription, 2):
+        message.retry(time.time_ns() + 60_000_000_000)
+    for _ in range(3):
+        assert link.outstanding(["q"]) == {"q": 2}, "each question is answered once round the loop"
+    assert len(subscription._channel.callbacks) == 1
+
+    list(link.publish_many(("a", b"1", headers(number)) for number in range(2)))
+    assert until(lambda: len(subscription._channel.callbacks) == 2), "two wait for their time, two for a worker: it has all that it may have"
+
+
 def test_outstanding_is_never_nought_while_something_is_on_its_way(url):
     first, second = recorder("first")[0], recorder("second")[0]
 

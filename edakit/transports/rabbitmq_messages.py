@@ -70,11 +70,16 @@ class Message:
 
 
 class Acks:
-    """Which deliveries of a channel are not acked yet, in the order in which they came; acks leave in blocks. Called with the stock's lock held."""
+    """Which deliveries of a channel are not acked yet, in the order in which they came; acks leave in blocks. Called with the stock's lock held.
+
+    Attributes:
+        last: Tag of the newest delivery; tags count from 1.
+    """
 
     def __init__(self) -> None:
         self._open: dict[int, None] = {}
         self._done: set[int] = set()
+        self.last = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -92,6 +97,11 @@ class Acks:
     def came(self, tag: int) -> None:
         """Take note of a delivery."""
         self._open[tag] = None
+        self.last = tag
+
+    def since(self, tag: int) -> int:
+        """Count the deliveries after *tag* whose ack was not sent [messages]."""
+        return sum(each > tag for each in self._open)
 
     def finished(self, tag: int) -> None:
         """Take note that its work is done."""

@@ -74,7 +74,7 @@ class RabbitSubscription:
         self._questions: list[_Question] = []
         self._closing = False
         self._flush_at: float | None = None
-        self._renewed = 0
+        self._renewed = self._since = 0
         try:
             self._open()
         except BaseException:
@@ -147,7 +147,7 @@ class RabbitSubscription:
             channel = connection.channel()
             channel.basic_qos(0, self._prefetch, False)
             channel.basic_consume(self.queue, callback=self._receive)
-        self._channel, self._renewed = channel, 0
+        self._channel, self._renewed, self._since = channel, 0, 0
 
     def _receive(self, raw: Any) -> None:
         if self.adrift and raw.delivery_info["redelivered"]:
@@ -185,6 +185,7 @@ class RabbitSubscription:
     def _flush(self) -> None:
         """Send the acks that have waited long enough, or for whose company nobody is left to wait."""
         stock = self.stock
+        self._renew()
         if not stock.acks.done:
             self._flush_at = None
         elif stock.acks.done >= stock.block or not stock.ready or self._closing or (self._flush_at is not None and time.monotonic() >= self._flush_at):
@@ -195,22 +196,26 @@ class RabbitSubscription:
             self._flush_at = None
         elif self._flush_at is None:
             self._flush_at = time.monotonic() + _LINGER
-        self._renew()
 
     def _renew(self) -> None:
         """Make room where messages that wait for their time use up the prefetch: a new consumer of this channel has all its places.
 
-        Without it, as many failing events as prefetch allows would hold up all others until the first of them is due.
+        Without it, as many failing events as prefetch allows would hold up all others until the first of them is due. The old one goes when it has
+        all that it may have: what is on its way to a consumer that is cancelled goes back, and counts as an attempt (RabbitMQ 3.10).
         """
         held = len(self.stock.held)
         self._renewed = min(self._renewed, held)
-        if 2 * (held - self._renewed) >= self._prefetch and held < _HELD_MOST:
-            self._renewed = held
+        if 2 * (held - self._renewed) >= self._prefetch and held < _HELD_MOST and self._is_full():
+            self._renewed, self._since = held, self.stock.acks.last
             old = list(self._channel.callbacks)
             self._channel.basic_qos(0, self._prefetch, False)
             self._channel.basic_consume(self.queue, callback=self._receive)
             for consumer in old:
                 self._channel.basic_cancel(consumer)
+
+    def _is_full(self) -> bool:
+        with self.stock.lock:
+            return self.stock.acks.since(self._since) >= self._prefetch
 
     def _answer(self) -> None:
         """Count for those who ask. The second question is a barrier: what left the queue before the first was answered has come in before the second is."""
