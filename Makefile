@@ -25,7 +25,7 @@ help:
 	@echo "make reset       put back your copy of one chapter: make reset CHAPTER=05"
 	@echo "make install     only install, into .venv"
 	@echo "make test        check everything, as it is checked before each release (make lint: only style and types)"
-	@echo "make chaos       the checks under faults at their full size, which takes long"
+	@echo "make chaos       the checks under faults at their full size, about 20 minutes; writes docs/chaos.md (ARGS='-k r10' for some)"
 	@echo "make bench       measure edakit against kombu alone (make bench-brokers: on RabbitMQ, Kafka and SQLite, beside other libraries, 10 minutes)"
 	@echo "make notebooks   run all chapters again and save what changed"
 	@echo "make pictures    take the picture of chapter 00 for the README again"
@@ -82,7 +82,7 @@ test: lint
 		--nbval --nbval-current-env --nbval-cell-timeout 60 tests $(wildcard notebooks) $(ARGS)
 
 chaos: $(STAMP)
-	EDAKIT_PROGRESS=0 EDAKIT_CHAOS=full $(RUN) -m pytest tests/chaos $(ARGS)
+	EDAKIT_PROGRESS=0 EDAKIT_CHAOS=full $(RUN) -m pytest -o faulthandler_timeout=1800 --durations=20 tests/chaos $(ARGS)
 
 bench: $(STAMP)
 	$(RUN) -m tests.bench $(ARGS)

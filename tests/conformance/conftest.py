@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 
 from edakit.capabilities import BROKERS
-
-UNDER_TEST = ("memory", "sqlite", "amqp", "kafka")
-"""URL schemes. A broker with a server gets its entry here, and its address in `_ADDRESSES`."""
-
-_ADDRESSES = {
-    "kafka": lambda request: f"{request.getfixturevalue('kafka')}?namespace=t{uuid4().hex[:16]}",
-    "memory": lambda request: f"memory://{uuid4().hex}",
-    "sqlite": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path').as_posix()}/shop.db?lease=1",
-    "amqp": lambda request: f"{request.getfixturevalue('rabbitmq')}?namespace=t{uuid4().hex[:12]}",
-}
-
+from tests.real_brokers import UNDER_TEST, address
 
 NEEDS = {
     "test_a_command_needs_exactly_one_handler": "must_route",
@@ -36,9 +24,9 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def broker_url(broker, request):
+def broker_url(broker, request, tmp_path):
     """An address of one broker, with nothing on it."""
-    return _ADDRESSES[broker](request)
+    return address(broker, request.getfixturevalue, tmp_path)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from edakit import App, Backoff, CapabilityError, Component, CrashPoint, Faults,
 from edakit.errors import ClosedError, InvalidValueError, QueueFullError, UnroutableEventError
 from edakit.shop import build_shop, state_hash
 from edakit.shop import events as shop_language
-from tests.chaos.test_memory import forty_kinds_of_garbage
+from tests.chaos.garbage import forty_kinds_of_garbage
 from tests.conformance.helpers import Taker, added, in_namespace, kill, numbers, opened, process, publish_raw, queue, taker, until
 from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, recorder
 
