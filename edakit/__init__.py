@@ -38,6 +38,7 @@ __all__ = [
     "Constant",
     "Context",
     "CrashPoint",
+    "DatabaseInbox",
     "DayProfile",
     "DeadLetter",
     "Each",
@@ -68,13 +69,13 @@ __all__ = [
 ]
 
 
-# Names of the study floor, which brings numpy with it: loaded when they are first used.
-_STUDY = {name for name in __all__ if name not in globals()}
+# Loaded when they are first used: the study floor brings numpy with it, the inbox on a database sqlite3.
+_LATER = dict.fromkeys((name for name in __all__ if name not in globals()), "edakit.measuring") | {"DatabaseInbox": "edakit.inbox"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _STUDY:
-        return getattr(import_module("edakit.measuring"), name)
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'edakit' has no attribute {name!r}")
 
 

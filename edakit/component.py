@@ -46,7 +46,9 @@ class Component:
         when_full: What happens to one more: "raise" QueueFullError, "wait" (a publishing thread waits; in one thread it raises),
             "drop newest" or "drop oldest" (counted as refused).
         takes: How long a worker is busy with an event before its handler's code runs: slept in real time, added in virtual time.
-        inbox: Ids that were handled already; with it a repeated delivery has no second effect.
+        inbox: Which events were handled already; with it a repeated delivery has no second effect. `Inbox()` forgets when its process ends.
+            `DatabaseInbox("shop.db")` commits an event's id together with what the handler writes with `context.transaction`:
+            effectively once, also under kill -9.
         ack: "after" the work (at least once) or "before" it (at most once).
         backoff: How long to wait between attempts.
         bindings: Further binding patterns such as `cart.#`; types that no handler knows are acked and counted.
@@ -96,7 +98,8 @@ class Component:
 
         Raises:
             HandlerConflictError: another function handles one of these types here already.
-            InvalidValueError: what is given is no event class, or the function does not take an event and a context.
+            InvalidValueError: what is given is no event class, or the function does not take an event and a context,
+                or it is an `async def` and the inbox is on a database.
         """
         for event_type in event_types:
             if not isinstance(event_type, EventMeta):
@@ -106,8 +109,9 @@ class Component:
 
         def register(function: _F) -> _F:
             _check_signature(function)
+            called = function if self.inbox is None else self.inbox.wrap(function)
             for event_type in event_types:
-                self._register(Handler(function, cast("EventMeta", event_type).schema, inspect.iscoroutinefunction(function)))
+                self._register(Handler(called, cast("EventMeta", event_type).schema, inspect.iscoroutinefunction(function)))
             return function
 
         return register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from edakit.clock import NS
 from edakit.errors import InvalidValueError
 from edakit.events import TYPE, Context
 
-__all__ = ["Backoff", "Crash", "DeadLetter", "Delivery", "Hooks", "Inbox", "Postpone", "dead_queue"]
+__all__ = ["Backoff", "Crash", "DeadLetter", "Delivery", "Hooks", "Inbox", "Postpone", "Repeated", "dead_queue"]
 
 _DEATH: Final = "edakit_death_"
 Hook = Callable[[str, Any], None]
@@ -33,6 +34,10 @@ class Postpone(Exception):  # noqa: N818 (a wish, not an error)
     def __init__(self, delay_ns: int) -> None:
         self.delay_ns = delay_ns
         super().__init__(delay_ns)
+
+
+class Repeated(Exception):  # noqa: N818 (nothing went wrong)
+    """Raised in place of a handler: another delivery of its event was handled meanwhile."""
 
 
 class Delivery(Context):
@@ -81,26 +86,33 @@ class Backoff:
 
 
 class Inbox:
-    """Ids of events that were handled, the newest *size* of them.
+    """Identities of events that were handled, the newest *size* of them, in the memory of this process (see `Context.identity`).
 
     Args:
-        size: How many ids to remember [events].
+        size: How many to remember [events].
     """
 
     def __init__(self, size: int = 100_000) -> None:
         if size < 1:
             raise InvalidValueError("size", size, "a whole number of 1 or more")
         self.size = size
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
-    def __contains__(self, event_id: str) -> bool:
-        return event_id in self._seen
+    def __contains__(self, identity: tuple[str, str, str]) -> bool:
+        return identity in self._seen
 
-    def add(self, event_id: str) -> None:
-        """Remember that the event with this id was handled."""
-        self._seen[event_id] = None
+    def add(self, identity: tuple[str, str, str]) -> None:
+        """Remember that this event was handled."""
+        self._seen[identity] = None
         if len(self._seen) > self.size:
             self._seen.popitem(last=False)
+
+    def open(self) -> object:
+        """Make ready for deliveries."""
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is to be called in place of the handler *function*: here, the function itself."""
+        return function
 
 
 class Hooks:
@@ -176,7 +188,7 @@ def death_headers(headers: object, reason: str, error: BaseException, handler: A
     name, line = "", 0
     if handler is not None:
         name = getattr(handler, "__qualname__", repr(handler))
-        code = getattr(handler, "__code__", None)
+        code = getattr(inspect.unwrap(handler), "__code__", None)
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if code is not None and frame.filename == code.co_filename]
         line = frames[-1].lineno or 0 if frames else 0
     about = {"reason": reason, "error": f"{type(error).__name__}: {error}"[:2000], "handler": name, "line": line, "attempts": attempts}

@@ -16,6 +16,7 @@ __all__ = [
     "ForkedError",
     "HandlerConflictError",
     "HandlerCountError",
+    "InboxError",
     "InvalidValueError",
     "MessageTooLargeError",
     "PermissionDeniedError",
@@ -176,6 +177,10 @@ class PermissionDeniedError(BrokerError):
 
 class UncertainError(BrokerError):
     """The broker was lost before it said whether it has the event: it may or may not be delivered. To publish it again may deliver it twice."""
+
+
+class InboxError(BrokerError):
+    """The database of an inbox could not be used: nothing of what a handler did was written, and its event comes again."""
 
 
 class ForkedError(EdakitError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
 import msgspec
 from msgspec import inspect
 
-from edakit.errors import EventTypeError, EventValueError
+from edakit.errors import EventTypeError, EventValueError, InvalidValueError
 
 if TYPE_CHECKING:
     from typing import dataclass_transform
@@ -201,15 +201,17 @@ class Context:
         headers: CloudEvents attributes by their wire names.
         component: The component that is handling.
         attempt: 1 for the first try.
+        unit_of_work: What `transaction` returns while a handler runs inside of one.
     """
 
-    __slots__ = ("attempt", "component", "headers", "publisher", "sleeper")
+    __slots__ = ("attempt", "component", "headers", "publisher", "sleeper", "unit_of_work")
 
     headers: dict[str, str]
     component: str
     attempt: int
     publisher: Publisher
     sleeper: Callable[[float], Awaitable[None]]
+    unit_of_work: Any
 
     @property
     def id(self) -> str:
@@ -255,6 +257,22 @@ class Context:
     def traceparent(self) -> str | None:
         """Trace id and span id as other tools expect them (W3C Trace Context, level 1)."""
         return self.headers.get(TRACEPARENT)
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Component, source and id: what an inbox tells deliveries apart by. An id is unique for its source only (CloudEvents 1.0.2, section "id")."""
+        return self.component, self.headers[SOURCE], self.headers[ID]
+
+    @property
+    def transaction(self) -> Any:
+        """The `edakit.inbox.Transaction` of this delivery: what is written with it is committed together with the event's id.
+
+        Raises:
+            InvalidValueError: the component has no inbox on a database.
+        """
+        if not hasattr(self, "unit_of_work"):
+            raise InvalidValueError("context.transaction", None, "the component an inbox=DatabaseInbox(…)")
+        return self.unit_of_work
 
     def publish(self, event: Event, *, key: str | None = None, must_route: bool = False) -> Receipt:
         """Publish *event* as a consequence of the one being handled.

@@ -15,8 +15,8 @@ from edakit.bus import Bus
 from edakit.clock import NS
 from edakit.codec import check, decode
 from edakit.component import Component
-from edakit.delivery import Crash, Delivery, Postpone
-from edakit.errors import BrokerError, DecodeError
+from edakit.delivery import Crash, Delivery, Postpone, Repeated
+from edakit.errors import BrokerError, DecodeError, InboxError
 from edakit.events import ID, KEY, TYPE
 from edakit.transports.link import Message
 
@@ -37,6 +37,8 @@ class Server:
         self.component, self.bus, self.random, self.sleeper = component, bus, random, sleeper
         self.name = component.name
         self.hooks, self.trace, self.now_ns = bus.hooks, bus.trace, bus.clock.now_ns
+        if component.inbox is not None:
+            component.inbox.open()
         self.subscription = bus.subscribe(component.name, component.prefetch)
         self.free = list(range(component.concurrency))
         self.paused = False
@@ -100,7 +102,7 @@ class Server:
                     self._settle(delivery, "ignored")
                     return None
                 inbox = self.component.inbox
-                if inbox is not None and message.headers[ID] in inbox:
+                if inbox is not None and delivery.identity in inbox:
                     self._settle(delivery, "duplicate")
                     return None
                 delivery.event, delivery.handler = decode(message.body, handler.schema.decode), handler
@@ -130,7 +132,7 @@ class Server:
     def succeeded(self, delivery: Delivery) -> None:
         """The handler has returned: remember the id, ack, write the row."""
         if self.component.inbox is not None:
-            self.component.inbox.add(delivery.id)
+            self.component.inbox.add(delivery.identity)
         if self.hooks.handled:
             self._call(self.hooks.handled, delivery)
         self._settle(delivery, "handled")
@@ -142,7 +144,14 @@ class Server:
             Exception: *error* itself, when a person is waiting for it; the event is among the dead letters then.
         """
         component = self.component
-        if component.ack == "after" and delivery.attempt < component.max_attempts and self.retrying:
+        if isinstance(error, Repeated):
+            self._settle(delivery, "duplicate")
+        elif isinstance(error, InboxError) and component.ack == "after" and self.retrying:
+            # No attempt of the handler: however long the database stays away, its events do not become dead letters.
+            self._give_back(delivery, NS, "retried", counts=False)
+            if not self.errors or str(self.errors[-1]) != str(error):
+                self.errors.append(error)
+        elif component.ack == "after" and delivery.attempt < component.max_attempts and self.retrying:
             self._give_back(delivery, component.backoff.delay_ns(delivery.attempt, self.random), "retried")
         else:
             self._bury(delivery, "failed", error)
@@ -193,14 +202,14 @@ class Server:
         if self.raising:
             raise error
 
-    def _give_back(self, delivery: Delivery, delay_ns: int, outcome: str) -> None:
+    def _give_back(self, delivery: Delivery, delay_ns: int, outcome: str, *, counts: bool = True) -> None:
         due_ns = self.now_ns() + delay_ns
         if outcome != "postponed":
             self._row(delivery, outcome)
         if self.keys is not None:
             with self._lock:
                 self.keys.wait_for(delivery.message)
-        delivery.message.retry(due_ns, attempt=outcome == "retried")
+        delivery.message.retry(due_ns, attempt=counts and outcome == "retried")
         self.wake_at(due_ns)
 
     def _row(self, delivery: Delivery, outcome: str) -> None:
