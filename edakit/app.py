@@ -236,10 +236,11 @@ class App:
         if self.clock.virtual:
             raise VirtualTimeError("virtual time runs in your own thread: call advance(seconds) or run_until_idle(), or make the app with clock='wall'")
         if not self._running.background:
-            self.bus.link.threaded = self._running.background = True
+            self.bus.link.threaded = True
             self._running.drop_all()
             for component in self.components.values():
                 self._serve(component, background=True)
+            self._running.background = True
         return self
 
     def stop(self, timeout: float = 5.0) -> None:

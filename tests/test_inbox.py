@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
-from edakit import App, Backoff, Bus, Component, CrashPoint, DatabaseInbox, Faults, Inbox
+from edakit import App, Backoff, Bus, Component, Constant, CrashPoint, DatabaseInbox, Faults, Inbox
 from edakit.errors import ForkedError, InboxError, InvalidValueError
 from edakit.transports import sqlite_file
 from tests.conformance.helpers import ROOT, publish_raw, until
@@ -23,13 +23,17 @@ class Carts:
     """Two carts in a database, and how a component fills them: an effect that doubles when it is repeated."""
 
     def __init__(self, path):
-        self.path, self.calls = path, Counter()
+        self.path, self.calls, self.inboxes = path, Counter(), []
         with closing(sqlite3.connect(path)) as database, database:
             database.execute("CREATE TABLE cart (id TEXT PRIMARY KEY, quantity INTEGER NOT NULL)")
             database.executemany("INSERT INTO cart VALUES (?, 0)", ["a", "b"])
 
+    def inbox(self, **options):
+        self.inboxes.append(DatabaseInbox(self.path, **options))
+        return self.inboxes[-1]
+
     def component(self, name="cart", *, inbox=None, before=None, after=None, **options):
-        component = Component(name, inbox=inbox or DatabaseInbox(self.path), backoff=Backoff(base=0.001), **options)
+        component = Component(name, inbox=inbox or self.inbox(), backoff=Backoff(base=0.001), **options)
 
         @component.on(CartItemAdded)
         def add(event, context):
@@ -57,7 +61,10 @@ class Carts:
 
 @pytest.fixture
 def carts(tmp_path):
-    return Carts(tmp_path / "shop.db")
+    made = Carts(tmp_path / "shop.db")
+    yield made
+    for inbox in made.inboxes:
+        inbox.close()
 
 
 @contextmanager
@@ -134,6 +141,16 @@ def test_a_repeated_event_is_acked_and_its_handler_does_not_run(carts):
     assert app.bus.outstanding("cart") == 0
 
 
+def test_a_repeated_event_takes_no_worker_any_time(carts):
+    app = App(carts.component(takes=Constant(1.0)), clock="virtual")
+    app.hooks.on("handled", lambda name, delivery: delivery.message.duplicate())
+    app.publish(put(3))
+    app.run_until_idle()
+
+    assert outcomes(app) == ["handled", "duplicate"]
+    assert app.now_ns == 1_000_000_000
+
+
 def test_a_handler_that_raises_leaves_neither_effect_nor_id_and_is_tried_again(carts):
     left = []
 
@@ -195,7 +212,7 @@ def closing_app(app):
 
 
 def test_two_components_on_one_file_do_not_hide_each_others_events(carts):
-    inbox = DatabaseInbox(carts.path)
+    inbox = carts.inbox()
     app = App(carts.component("cart", inbox=inbox), carts.component("stock", inbox=inbox), clock="virtual")
     duplicated(app)
     app.publish(put(3))
@@ -208,7 +225,7 @@ def test_two_components_on_one_file_do_not_hide_each_others_events(carts):
 @pytest.mark.parametrize("kind", ["database", "memory"])
 def test_an_id_is_unique_for_its_source_only(carts, kind):
     seen = []
-    component = Component("mail", inbox=DatabaseInbox(carts.path) if kind == "database" else Inbox())
+    component = Component("mail", inbox=carts.inbox() if kind == "database" else Inbox())
     component.on(CartItemAdded)(lambda event, context: seen.append(context.source))
     app = App(component, clock="virtual")
     for source in ("till-1", "till-2", "till-1"):
@@ -308,12 +325,17 @@ def test_a_database_that_cannot_be_opened_is_told_before_anything_is_taken(carts
     for path, reason in ((tmp_path / "no" / "shop.db", "there is no folder"), (tmp_path, "this is a folder"), (tmp_path / "text.db", "no SQLite database")):
         with pytest.raises(InboxError, match=reason):
             App(carts.component(inbox=DatabaseInbox(path))).start()
+    app = App(carts.component())
     with locked(carts.path), pytest.raises(InboxError, match="another program has locked it"):
-        App(carts.component()).start()
+        app.start()
+    with app:
+        app.publish(put(3))
+        app.wait_until_idle()
+    assert carts.quantities["a"] == 3
 
 
 def test_a_full_disk_in_the_middle_of_a_handler_is_no_failure_of_the_handler(carts):
-    inbox, big = DatabaseInbox(carts.path), Component("big", max_attempts=1)
+    inbox, big = carts.inbox(), Component("big", max_attempts=1)
     big = Component("big", inbox=inbox, max_attempts=1)
 
     @big.on(CartItemAdded)
@@ -336,7 +358,7 @@ def test_a_full_disk_in_the_middle_of_a_handler_is_no_failure_of_the_handler(car
 
 
 def test_what_sqlite_says_to_the_handler_comes_through_as_it_is_with_its_line(carts):
-    component = Component("cart", inbox=DatabaseInbox(carts.path), max_attempts=1)
+    component = Component("cart", inbox=carts.inbox(), max_attempts=1)
 
     @component.on(CartItemAdded)
     def add(event, context):
@@ -361,23 +383,26 @@ def test_an_async_handler_is_refused_where_it_is_written(carts):
 
 
 def test_it_remembers_the_newest_ids_of_each_component(carts):
-    inbox = DatabaseInbox(carts.path, size=3)
-    app = App(carts.component("cart", inbox=inbox), carts.component("stock", inbox=inbox), clock="virtual")
-    first = []
+    inbox, first = carts.inbox(size=3), []
+    quiet = App(carts.component("stock", inbox=inbox), clock="virtual", seed=1)
+    quiet.publish(put(10))
+    quiet.run_until_idle()
+    app = App(carts.component("cart", inbox=inbox), clock="virtual", seed=2)
     app.hooks.on("started", lambda name, delivery: first.append(delivery.message) if not first else None)
     ids = [app.publish(put()).id for _ in range(3)]
     app.run_until_idle()
     first[0].duplicate()
     app.run_until_idle()
-    assert outcomes(app).count("duplicate") == 1, "of the newest three it knows each"
+    assert outcomes(app) == ["handled"] * 3 + ["duplicate"], "of the newest three it knows each"
 
     ids.append(app.publish(put()).id)
     app.run_until_idle()
-    assert {row[0] for row in carts.all("SELECT id FROM edakit_inbox WHERE component = 'stock'")} == set(ids[1:])
+    assert {row[0] for row in carts.all("SELECT id FROM edakit_inbox WHERE component = 'cart'")} == set(ids[1:])
+    assert carts.all("SELECT count(*) FROM edakit_inbox WHERE component = 'stock'") == [(1,)], "a busy neighbour makes it forget nothing"
     first[0].duplicate()
     app.run_until_idle()
-    assert outcomes(app).count("duplicate") == 1, "the first of four is forgotten: it is handled again"
-    assert carts.quantities["a"] == 2 * 4 + 1
+    assert outcomes(app)[-1] == "handled", "the first of four is forgotten: it is handled again"
+    assert carts.quantities["a"] == 10 + 5
 
 
 def test_the_same_seed_gives_the_same_trace_and_the_same_database(tmp_path):
@@ -387,6 +412,7 @@ def test_the_same_seed_gives_the_same_trace_and_the_same_database(tmp_path):
         app = App(carts.component(order="per key", concurrency=3), clock="virtual", seed=7, faults=faults)
         app.publish_many(put(1, "ab"[number % 2]) for number in range(200))
         app.run_until_idle(on_error="retry")
+        carts.inboxes[0].close()
         return app.trace.deliveries, carts.all("SELECT * FROM edakit_inbox ORDER BY number"), carts.quantities
 
     first, second = run(1), run(2)
@@ -397,7 +423,7 @@ def test_the_same_seed_gives_the_same_trace_and_the_same_database(tmp_path):
 
 
 def test_a_handler_cannot_end_its_transaction_but_may_undo_a_part_of_it(carts):
-    component, refused = Component("cart", inbox=DatabaseInbox(carts.path)), []
+    component, refused = Component("cart", inbox=carts.inbox()), []
 
     @component.on(CartItemAdded)
     def add(event, context):
@@ -419,7 +445,7 @@ def test_a_handler_cannot_end_its_transaction_but_may_undo_a_part_of_it(carts):
 
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_a_handler_that_hides_that_sqlite_has_undone_its_transaction_writes_nothing(carts, goes_on):
-    component = Component("cart", inbox=DatabaseInbox(carts.path), max_attempts=1)
+    component = Component("cart", inbox=carts.inbox(), max_attempts=1)
 
     @component.on(CartItemAdded)
     def add(event, context):
@@ -438,16 +464,23 @@ def test_a_handler_that_hides_that_sqlite_has_undone_its_transaction_writes_noth
 
 
 def test_a_transaction_writes_nothing_after_its_handler(carts):
-    component, kept = Component("cart", inbox=DatabaseInbox(carts.path)), []
-    component.on(CartItemAdded)(lambda event, context: kept.extend((context, context.transaction)))
+    component, kept = Component("cart", inbox=carts.inbox()), []
+
+    @component.on(CartItemAdded)
+    def keep(event, context):
+        if kept:  # not in the transaction of a later event either
+            with pytest.raises(InvalidValueError, match="before the handler returns"):
+                kept[0].execute(ADD, (3, "a"))
+        kept.append(context.transaction)
+
     app = App(component, clock="virtual")
-    app.publish(put())
+    for _ in range(2):
+        app.publish(put())
     app.run_until_idle()
 
-    for transaction in (kept[1], kept[0].transaction):
-        with pytest.raises(InvalidValueError, match="before the handler returns"):
-            transaction.execute(ADD, (3, "a"))
-    assert carts.quantities["a"] == 0
+    with pytest.raises(InvalidValueError, match="before the handler returns"):
+        kept[1].execute(ADD, (3, "a"))
+    assert (len(kept), carts.quantities["a"]) == (2, 0)
 
 
 def test_a_context_without_a_database_says_what_gives_it_one():
@@ -466,7 +499,7 @@ def test_a_context_without_a_database_says_what_gives_it_one():
 
 
 def test_an_app_inside_of_a_handler_does_not_join_the_handlers_transaction(carts):
-    inbox = DatabaseInbox(carts.path)
+    inbox = carts.inbox()
     inner = App(carts.component("inner", inbox=inbox), clock="virtual")
     inner.publish(put(5))
     outer = App(carts.component("outer", inbox=inbox, after=inner.run_until_idle), clock="virtual")
@@ -493,7 +526,7 @@ def test_an_inbox_that_makes_no_sense_is_refused(make):
 
 
 def test_a_closed_inbox_is_opened_again_when_it_is_used(carts):
-    inbox = DatabaseInbox(carts.path, sync="normal")
+    inbox = carts.inbox(sync="normal")
     app = App(carts.component(inbox=inbox), clock="virtual")
     for _ in range(2):
         app.publish(put())
@@ -505,7 +538,7 @@ def test_a_closed_inbox_is_opened_again_when_it_is_used(carts):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_fork_of_a_process_that_has_the_file_open_may_not_use_it(carts):
-    open_before, again = DatabaseInbox(carts.path), DatabaseInbox(carts.path)
+    open_before, again = carts.inbox(), carts.inbox()
     parents = open_before.open().connection
     reading, writing = os.pipe()
     child = os.fork()
