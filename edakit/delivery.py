@@ -86,29 +86,37 @@ class Backoff:
 
 
 class Inbox:
-    """Identities of events that were handled, the newest *size* of them, in the memory of this process (see `Context.identity`).
+    """Ids of events that were handled, the newest *size* of them, in the memory of this process: give each component one of its own.
 
     Args:
-        size: How many to remember [events].
+        size: How many ids to remember [events].
     """
 
     def __init__(self, size: int = 100_000) -> None:
         if size < 1:
             raise InvalidValueError("size", size, "a whole number of 1 or more")
         self.size = size
-        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._seen: OrderedDict[str, None] = OrderedDict()
 
-    def __contains__(self, identity: tuple[str, str, str]) -> bool:
-        return identity in self._seen
+    def __contains__(self, event_id: str) -> bool:
+        return event_id in self._seen
 
-    def add(self, identity: tuple[str, str, str]) -> None:
-        """Remember that this event was handled."""
-        self._seen[identity] = None
+    def add(self, event_id: str) -> None:
+        """Remember that the event with this id was handled."""
+        self._seen[event_id] = None
         if len(self._seen) > self.size:
             self._seen.popitem(last=False)
 
     def open(self) -> object:
         """Make ready for deliveries."""
+
+    def knows(self, delivery: Context) -> bool:
+        """Whether the event of *delivery* was handled."""
+        return delivery.id in self
+
+    def handled(self, delivery: Context) -> None:
+        """Take note that the handler of *delivery* has returned."""
+        self.add(delivery.id)
 
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return what is to be called in place of the handler *function*: here, the function itself."""

@@ -259,11 +259,6 @@ class Context:
         return self.headers.get(TRACEPARENT)
 
     @property
-    def identity(self) -> tuple[str, str, str]:
-        """Component, source and id: what an inbox tells deliveries apart by. An id is unique for its source only (CloudEvents 1.0.2, section "id")."""
-        return self.component, self.headers[SOURCE], self.headers[ID]
-
-    @property
     def transaction(self) -> Any:
         """The `edakit.inbox.Transaction` of this delivery: what is written with it is committed together with the event's id.
 

@@ -20,7 +20,7 @@ from weakref import finalize
 
 from edakit.delivery import Inbox, Repeated
 from edakit.errors import ForkedError, InboxError, InvalidValueError
-from edakit.events import Context
+from edakit.events import SOURCE, Context
 from edakit.transports.sqlite_file import File
 from edakit.transports.sqlite_schema import APPLICATION
 
@@ -33,8 +33,6 @@ _KNOWN: Final = "SELECT 1 FROM edakit_inbox WHERE component = ? AND source = ? A
 _ADD: Final = "INSERT OR IGNORE INTO edakit_inbox SELECT ?, ?, ?, 1 + coalesce(max(number), 0) FROM edakit_inbox WHERE component = ?"
 _FORGET: Final = "DELETE FROM edakit_inbox WHERE component = ? AND number <= (SELECT max(number) FROM edakit_inbox WHERE component = ?) - ?"
 _ENDS: Final = re.compile(r"\s*(BEGIN|COMMIT|END|ROLLBACK(?!\s+(TRANSACTION\s+)?TO\b))\b", re.IGNORECASE)
-_DISK: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT)
-"""What a handler's statement may meet and is not the handler's fault."""
 
 
 class Transaction:
@@ -122,13 +120,14 @@ class DatabaseInbox(Inbox):
             self._finalizer()
             self._file = None
 
-    def __contains__(self, identity: tuple[str, str, str]) -> bool:
+    def knows(self, delivery: Context) -> bool:
+        """Whether the event of *delivery* was handled, as far as can be told without a transaction."""
         # This only saves the wait for the transaction, which looks again; what goes wrong here is told there.
         with self.open().lock, suppress(sqlite3.Error):
-            return self.open().connection.execute(_KNOWN, identity).fetchone() is not None
+            return super().knows(delivery) or self.open().connection.execute(_KNOWN, _identity(delivery)).fetchone() is not None
         return False
 
-    def add(self, identity: tuple[str, str, str]) -> None:
+    def handled(self, delivery: Context) -> None:
         """Do nothing: the id was committed with the handler's effect."""
 
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,7 +145,7 @@ class DatabaseInbox(Inbox):
         file, name = self.open(), context.component
 
         def work(connection: sqlite3.Connection) -> None:
-            if not connection.execute(_ADD, (*context.identity, name)).rowcount:
+            if not connection.execute(_ADD, (*_identity(context), name)).rowcount:
                 raise Repeated
             connection.execute(_FORGET, (name, name, self.size))
             transaction = context.unit_of_work = Transaction(connection)
@@ -154,7 +153,8 @@ class DatabaseInbox(Inbox):
                 function(event, context)
                 transaction.execute("SELECT 1")  # raises if SQLite has undone it, and the handler has not let that error pass
             except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK:
+                # Not the handler's fault, as SQLITE_CONSTRAINT and SQLITE_ERROR are: explained by the file.
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
                     raise
                 raise _FailedError from error
             finally:
@@ -167,6 +167,11 @@ class DatabaseInbox(Inbox):
                 file.write(work)
             except _FailedError as failed:
                 raise failed.__cause__ or failed from None
+
+
+def _identity(context: Context) -> tuple[str, str, str]:
+    # An id is unique for its source only: CloudEvents 1.0.2, section "id".
+    return context.component, context.headers[SOURCE], context.id
 
 
 class _FailedError(Exception):

@@ -102,7 +102,7 @@ class Server:
                     self._settle(delivery, "ignored")
                     return None
                 inbox = self.component.inbox
-                if inbox is not None and delivery.identity in inbox:
+                if inbox is not None and inbox.knows(delivery):
                     self._settle(delivery, "duplicate")
                     return None
                 delivery.event, delivery.handler = decode(message.body, handler.schema.decode), handler
@@ -132,7 +132,7 @@ class Server:
     def succeeded(self, delivery: Delivery) -> None:
         """The handler has returned: remember the id, ack, write the row."""
         if self.component.inbox is not None:
-            self.component.inbox.add(delivery.identity)
+            self.component.inbox.handled(delivery)
         if self.hooks.handled:
             self._call(self.hooks.handled, delivery)
         self._settle(delivery, "handled")
@@ -149,8 +149,7 @@ class Server:
         elif isinstance(error, InboxError) and component.ack == "after" and self.retrying:
             # No attempt of the handler: however long the database stays away, its events do not become dead letters.
             self._give_back(delivery, NS, "retried", counts=False)
-            if not self.errors or str(self.errors[-1]) != str(error):
-                self.errors.append(error)
+            self.errors[:] = [*(each for each in self.errors if not isinstance(each, InboxError)), error]
         elif component.ack == "after" and delivery.attempt < component.max_attempts and self.retrying:
             self._give_back(delivery, component.backoff.delay_ns(delivery.attempt, self.random), "retried")
         else:

@@ -38,7 +38,8 @@ The same program runs on each broker; only the address changes. This page says w
 - **At least once.** `publish` returns when the broker has the event, or it raises. An event is acked after its handler has returned.
   What a handler publishes is confirmed before the event that caused it is acked. A crash can repeat work; it cannot lose a consequence.
 - **Repeats have the same id.** Handlers are idempotent, or the component has an `Inbox`, which passes over ids that it has seen;
-  one in memory forgets them when its process is killed.
+  one in memory forgets them when its process is killed. A `DatabaseInbox` commits an id in one transaction with what the handler writes:
+  that is written once, whenever the process is killed.
 - **At most once, if you ask for it:** `Component(…, ack="before")`.
 - **Retry.** A failing handler is tried `max_attempts` times, with growing, random pauses. Then the event is a dead letter, with its reason.
   `redrive` tries it again. An event whose handler kills the process comes back each time: a kill is no attempt that failed.
