@@ -2,7 +2,7 @@
 
 Of a component of the shop one process serves at a time, since it keeps its carts, orders or counts in memory. They are not lost with it: at its start a
 worker rebuilds them from the journal (`edakit.shop.journal`), so a killed one goes on where it was, on the same host or on another. One that finds its
-component served stands by, and takes over when the other has gone. That is a guard against a mistake, not a lock: start one, then the next.
+component served stands by, and takes over when the other has gone (`edakit.shop.owner`).
 
 No database is shared, so nothing but the broker has to be reached, and no shared queue hands the events of one cart to two processes at a time, which on
 RabbitMQ would lose their order. More than one processor is used by components side by side, more of one component by `--concurrency`.
@@ -19,7 +19,6 @@ import argparse
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -34,6 +33,7 @@ from edakit.errors import EdakitError, InvalidValueError, WaitTimeoutError
 from edakit.shop.app import COMPONENTS, Shop, build_shop
 from edakit.shop.catalogue import Catalogue
 from edakit.shop.journal import keep, past
+from edakit.shop.owner import one_at_a_time, served, wait_until, wait_until_free
 from edakit.shop.restore import restore
 from edakit.trace import Trace
 from edakit.transports.address import redact, require
@@ -43,7 +43,7 @@ __all__ = ["WorkerComponentError", "WorkerFailedError", "add_arguments", "make_a
 STOPPING: Final = 4.0
 """How long handlers may take to finish [s]; with the goodbye to the broker it is less than five."""
 LOOK: Final = 0.25
-"""Between two looks whether all is well, and whether a component that is served elsewhere is free [s]."""
+"""Between two looks whether all is well [s]."""
 
 
 class WorkerComponentError(EdakitError):
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             app = make_app(arguments.components, arguments.broker, arguments.concurrency, arguments.catalogue)
             app.trace = counts = _Counts()
-            _prepare(app, [name for name in arguments.components if name in COMPONENTS])
+            _begin(app, [name for name in arguments.components if name in COMPONENTS], signals)
             _serve(app, counts, signals)
         except _Stopped:
             return 0
@@ -195,38 +195,38 @@ def _own(name: str) -> Component:
     return found
 
 
-def _prepare(shop: Shop, names: list[str]) -> None:
-    """Make the queues; wait until the shop's components are free, and rebuild what they keep."""
+def _begin(shop: Shop, names: list[str], signals: _Signals) -> None:
+    """Start, the shop's components as soon as they are free, and with what they kept."""
     if not names:
+        signals.serving = True
+        shop.start()
         return
     with closing(Bus(shop.broker)) as bus:
         keep(bus)
-        _wait_until_free(shop.bus, names)  # from here on the queues are there, and what is published waits
-        restore(shop, names, past(bus))
+        queues = shop.bus  # from here on they are there, and what is published waits
+        while not signals.serving:
+            wait_until_free(queues, names, _tell)
+            with one_at_a_time(bus, names):
+                if not served(queues, names):  # another one that stood by may have been quicker
+                    restore(shop, names, past(bus))
+                    signals.serving = True
+                    shop.start()
+                    wait_until(lambda: signals.asked.is_set() or len(served(queues, names)) == len(names))
 
 
-def _wait_until_free(bus: Bus, names: list[str]) -> None:
-    told, free = False, 0
-    while free < 2:  # noqa: PLR2004 (a second look: what the other published last may still be on its way)
-        served = [name for name in names if bus.link.consumers(name)]
-        free = 0 if served else free + 1
-        if served and not told:
-            print(f"edakit worker: another process serves {', '.join(served)}; this one stands by", flush=True)
-            told = True
-        time.sleep(LOOK)
+def _tell(names: list[str]) -> None:
+    print(f"edakit worker: another process serves {', '.join(names)}; this one stands by", flush=True)
 
 
 def _serve(app: App, counts: _Counts, signals: _Signals) -> None:
-    """Serve until somebody asks for the end, then stop; print a line at the beginning and one at the end.
+    """Go on until somebody asks for the end, then stop; print a line at the beginning and one at the end.
 
     Raises:
         WaitTimeoutError: a handler did not finish in time; its event is delivered again.
         WorkerFailedError: a component can serve no more.
     """
     who = ", ".join(app.components)
-    app.start()
     try:
-        signals.serving = True
         print(f"edakit worker: {who} ready at {redact(app.broker)}", flush=True)
         while not signals.asked.wait(LOOK):
             if failures := app.failures:

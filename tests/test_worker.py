@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -19,6 +21,7 @@ from edakit.shop.app import COMPONENTS
 from edakit.shop.errors import WorkerEndedError
 from edakit.shop.events import OrderLine
 from edakit.shop.journal import past
+from edakit.shop.owner import one_at_a_time
 from edakit.shop.processes import WorkerProcesses, dealt
 from edakit.shop.restore import restore
 
@@ -66,21 +69,23 @@ def own(tmp_path, monkeypatch):
 
 
 @contextmanager
-def worker(*words, broker, status=0):
-    """Run a worker until the block ends; it must be ready in the beginning, and end with *status*."""
+def worker(*words, broker, status=0, said=None):
+    """Run a worker until the block ends; it must end with *status*, unless that is None. What it says goes to a pipe, or to the file *said*."""
     command = [sys.executable, "-m", "edakit", "worker", *words]
     environment = os.environ | {"EDAKIT_BROKER": broker, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with ExitStack() as files:
+        output = files.enter_context(said.open("w")) if said else subprocess.PIPE
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.PIPE, text=True)
     try:
         yield process
         if process.poll() is None:
             process.terminate()
-        assert process.wait(5) == status
+        assert process.wait(5) == status or status is None
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
-        process.stderr.close()
+        for stream in filter(None, (process.stdout, process.stderr)):
+            stream.close()
 
 
 def line(process):
@@ -181,6 +186,53 @@ def test_a_second_worker_of_the_shop_stands_by_and_takes_over_what_a_killed_one_
 
         [started] = [each.event for each in past(shoppers.bus) if each.context.type == "checkout.started"]
         assert [(each.product_id, each.quantity) for each in started.lines] == [("1001", 2)]
+
+
+@POSIX
+def test_of_two_that_stand_by_one_takes_over_and_then_the_other(url, tmp_path):
+    url += "?lease=0.5"
+    said = [tmp_path / "second.txt", tmp_path / "third.txt"]
+
+    def ready():
+        return [number for number, file in enumerate(said) if "ready at" in file.read_text(encoding="utf-8")]
+
+    with worker("cart", broker=url, status=-signal.SIGKILL) as first, closing(Bus(url)) as bus:
+        assert "cart ready at" in line(first)
+        with ExitStack() as ended:
+            others = [ended.enter_context(worker("cart", broker=url, status=None, said=file)) for file in said]
+            until(lambda: all("stands by" in file.read_text(encoding="utf-8") for file in said))
+            first.kill()
+            until(ready)
+            [quicker] = ready()
+            assert bus.link.consumers("cart") == 1
+            others[quicker].kill()
+            until(lambda: len(ready()) == 2)
+            others[quicker].wait()
+            until(lambda: bus.link.consumers("cart") == 1)
+
+
+@pytest.mark.parametrize("broker", ["sqlite", "rabbitmq"])
+def test_one_process_at_a_time_begins_to_serve_a_component(broker, url, request):
+    if broker == "rabbitmq":
+        url = f"{request.getfixturevalue('rabbitmq')}?namespace=t{uuid4().hex[:16]}"
+    inside, seen = [], []
+
+    def begin(names):
+        with closing(Bus(url)) as bus:
+            for _ in range(5):
+                with one_at_a_time(bus, names):
+                    inside.append(names)
+                    time.sleep(0.005)  # for as long as it takes the others to come in, could they
+                    seen.append(len(inside))
+                    inside.remove(names)
+
+    threads = [threading.Thread(target=begin, args=(names,)) for names in (["cart", "mail"], ["mail", "stock"], ["stock", "mail"])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert seen == [1] * 15
 
 
 def busy_day(shop):

@@ -7,8 +7,20 @@ import sys
 from edakit import worker
 from edakit.cli import main
 
+
+def forget():
+    """Begin with nothing, as if what the killed one knew were lost."""
+    worker.restore = lambda *_: 0
+
+
+def barge_in():
+    """Do not wait until the killed one's consumer has gone, and what it had taken is back."""
+    free = iter([[]])
+    worker.wait_until_free = lambda *_: None
+    worker.served = lambda _, names: next(free, names)
+
+
 if __name__ == "__main__":
     _, what, *words = sys.argv
-    # forget: begin with nothing, as if what the killed one knew were lost. barge in: do not wait until what it had taken is back.
-    setattr(worker, *{"forget": ("restore", lambda *_: 0), "barge in": ("_wait_until_free", lambda *_: None)}[what])
+    {"forget": forget, "barge in": barge_in}[what]()
     sys.exit(main(["worker", *words]))
