@@ -124,13 +124,13 @@ def test_each_run_is_a_bar_of_three_parts(ax):
     assert table.rows == [("late", 2, 2, 0), ("early", 3, 0, 1)]
     assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(0, 2), (2, 2), (4, 0), (0, 3), (3, 0), (3, 1)]
     assert table.says == "late: 2 more than once of 4; early: 1 never of 4."
-    assert ax.get_title(loc="left") == "More than once: late. Never: early"
+    assert ax.get_title(loc="left") == "Repeated: late. Lost: early"
 
 
 def test_where_all_is_well_the_title_says_none(ax):
     table = plot_times_handled(ax, {"late": [1, 1]})
 
-    assert ax.get_title(loc="left") == "More than once: nowhere. Never: nowhere"
+    assert ax.get_title(loc="left") == "Repeated: nowhere. Lost: nowhere"
     assert table.says == "each event once in each run."
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import platform
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 from edakit.brokers import BrokerNotRunningError, running, url
-from edakit.bus import Bus
 from edakit.classroom.article import find_data
 from edakit.measuring.attempts import CrewRun, load_runs, save_runs
 from edakit.measuring.killing import kill_a_worker
@@ -48,12 +46,5 @@ def record_kills(path: str) -> None:
 
 
 def _kills(address: str, how: str) -> dict[str, CrewRun]:
-    where = f"RabbitMQ {_version(address)}, {how}"
-    return {name: replace(kill_a_worker(address, ack=ack), where=where) for name, ack in POLICIES.items()}
-
-
-def _version(address: str) -> str:
-    with closing(Bus(address)) as bus:
-        connection = bus.connect()
-        connection.ensure_connection(max_retries=1)
-        return str(connection.connection.server_properties.get("version", "of unknown version"))
+    runs = {name: kill_a_worker(address, ack=ack) for name, ack in POLICIES.items()}
+    return {name: replace(run, where=f"{run.where}, {how}") for name, run in runs.items()}

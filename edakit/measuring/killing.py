@@ -78,8 +78,7 @@ def kill_a_worker(
         processes[0].kill()
         _until("the rest of the work", lambda: bus.backlog(QUEUE) == 0 and processes[1].idle and _is_over(processes, orders, died))
         attempts = _attempts([process.lines for process in processes], began)
-        where = redact(broker or "sqlite://, on this computer")
-        return CrewRun(orders, len(processes), attempts, (Death(0, round(died - began, 6)),), where=where)
+        return CrewRun(orders, len(processes), attempts, (Death(0, round(died - began, 6)),), where=_where(bus, broker or "sqlite://"))
 
 
 def _in_a_namespace(url: str) -> str:
@@ -109,6 +108,12 @@ def _bus(url: str) -> Iterator[Bus]:
             for queue in (QUEUE, dead_queue(QUEUE)):
                 channel.queue_delete(queue)
             channel.exchange_delete(EXCHANGE)
+
+
+def _where(bus: Bus, url: str) -> str:
+    """Return name and version of a server, else the address without password."""
+    server = getattr(bus.connect().connection, "server_properties", None)
+    return f"{server['product']} {server['version']}" if server else redact(url)
 
 
 class _Process:

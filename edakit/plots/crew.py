@@ -201,4 +201,4 @@ def _odd(more: int, never: int) -> list[str]:
 def _worst(rows: Sequence[tuple[Any, ...]]) -> str:
     more = [name for name, _, more, _ in rows if more]
     never = [name for name, _, _, never in rows if never]
-    return f"More than once: {listed(more) or 'nowhere'}. Never: {listed(never) or 'nowhere'}"
+    return f"Repeated: {listed(more) or 'nowhere'}. Lost: {listed(never) or 'nowhere'}"
