@@ -18,6 +18,7 @@ COMMANDS = {
     "lab": ("edakit.lab", "make your own copies of the chapters, once, and open them in JupyterLab"),
     "reset": ("edakit.classroom.reset", "put back your copy of one chapter, after asking; what you wrote is kept"),
     "playback": ("edakit.shop.playback", "play a recorded day of a real shop back through the shop's events"),
+    "record": ("edakit.shop.everywhere", "for authors: run the shop on all four brokers and save the runs that chapter 07 shows where one is missing"),
     "worker": ("edakit.worker", "run components of the shop, or your own, as a process of their own"),
     "shop": ("edakit.shop.command", "look at a shop whose components run elsewhere"),
     "brokers": ("edakit.brokers.command", "start, stop and find RabbitMQ and Kafka on this machine"),

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SECTIONS = ["1.1", "1.2", "1.3", "2.1", "2.2", "2.3", "3.1", "3.2", "3.3", "4.1", "4.2", "4.3", "5", "6.1", "6.2", "6.3"]
 LISTINGS = ["4.3 listing 1", "4.3 listing 2", "5 listing 1", "5 listing 2"]
-SHIPPED = {"00", "02", "03", "05", "06"}
+SHIPPED = {"00", "02", "03", "05", "06", "07"}
 
 
 @pytest.fixture(scope="module")

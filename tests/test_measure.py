@@ -414,3 +414,30 @@ def test_progress_is_off_where_it_is_not_wanted(capsys, monkeypatch):
 
     assert capsys.readouterr().err == ""
     assert time.perf_counter() - began >= 0.3
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_what_comes_first_is_handled_to_its_end_and_counts_for_the_account_alone(clock):
+    run = measure(stock_app(takes=None), Each(Steady(100, 0.05), added), first=Each(Steady(1000, 0.02), added), clock=clock)
+
+    assert len(run.trace.deliveries) == 25
+    assert (run.events, run.latency.size, run.lost) == (5, 5, 0)
+    assert run.due_at.min() >= 0
+
+
+def test_a_first_workload_that_is_interrupted_leaves_no_thread():
+    before = threading.active_count()
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(stock_app(), Each(Steady(100, 0.05), added), first=Interrupted(), clock="wall")
+
+    assert threading.active_count() == before
+
+
+class Interrupted:
+    """A workload at whose first message somebody presses Ctrl-C."""
+
+    duration = 1.0
+
+    def messages(self, random):
+        raise KeyboardInterrupt

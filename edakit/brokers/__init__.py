@@ -11,7 +11,7 @@ from __future__ import annotations
 from edakit.brokers.errors import BrokerCommandError, BrokerNotFoundError, BrokerNotRunningError, BrokerStartError, BrokerStopError
 from edakit.brokers.folders import state_folder
 from edakit.brokers.kafka import Kafka
-from edakit.brokers.machine import down, from_environment, redacted, running, start, status, up, url
+from edakit.brokers.machine import answering, down, from_environment, redacted, running, start, status, up, url
 from edakit.brokers.node import Node
 from edakit.brokers.rabbitmq import RabbitMQ
 
@@ -24,6 +24,7 @@ __all__ = [
     "Kafka",
     "Node",
     "RabbitMQ",
+    "answering",
     "down",
     "from_environment",
     "redacted",

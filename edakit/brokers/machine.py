@@ -18,7 +18,7 @@ from edakit.brokers.rabbitmq import RabbitMQ
 from edakit.errors import BrokerURLError, InvalidValueError
 from edakit.table import Table
 
-__all__ = ["KINDS", "down", "from_environment", "redacted", "running", "start", "status", "up", "url"]
+__all__ = ["KINDS", "answering", "down", "from_environment", "redacted", "running", "start", "status", "up", "url"]
 
 KINDS: dict[str, type[Node]] = {"rabbitmq": RabbitMQ, "kafka": Kafka}
 SCHEMES = {"rabbitmq": {"amqp": 5672, "amqps": 5671}, "kafka": {"kafka": 9092, "kafkas": 9093}}  # each with its usual port
@@ -114,6 +114,17 @@ def url(name: str) -> str:
     if address := from_environment(name) or _shared_url(name):
         return address
     raise BrokerNotRunningError(_kind(name).name)
+
+
+def answering(name: str) -> str | None:
+    """Return the address of the environment, or of the shared node, if a broker answers there; None otherwise. Nothing is started.
+
+    Raises:
+        BrokerURLError: the environment names no address of such a broker.
+    """
+    address = from_environment(name) or _shared_url(name)
+    place = _place(name, address) if address else None
+    return address if place and _kind(name).answers(*place) else None
 
 
 def _shared_url(name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Chapters 02, 03, 05 and 06: build the event loop, the message queue, measure it properly, queues under load
+# Chapters 02, 03, 05, 06 and 07: build the event loop, the message queue, measure it properly, queues under load, brokers
 from edakit.measuring.approximation import MGc, mgc
 from edakit.measuring.attempts import Attempt, CrewRun, Death
 from edakit.measuring.crew import ACKS, ParcelOrdered, run_crew, two_deaths
@@ -14,8 +14,10 @@ from edakit.measuring.looplag import LoopLag, calmest_lags, loop_lag, sliced_lag
 from edakit.measuring.omission import LOAD_MODELS, load_test, since_published
 from edakit.measuring.onethread import OneThread, compute, on_one_thread
 from edakit.measuring.reading import QueueReading, read_queue, service_law
+from edakit.measuring.recorded import RecordedRun, load_recording, save_recording
 from edakit.measuring.recording import Playback, record
 from edakit.measuring.run import Deliveries, Run
+from edakit.measuring.sharing import Sharing, consumer_of, partition_of, share_out
 from edakit.measuring.statistics import Interval, after_warmup, backlog, ecdf, interval, mean, percentile, throughput
 from edakit.measuring.sweep import QueueSample, RateSweep, Sweep, simulate_queue, sweep_rate, sweep_utilisation
 from edakit.measuring.theory import MG1, MM1, Law, MMc, Queue, mg1, mm1, mmc
@@ -51,7 +53,9 @@ __all__ = [
     "QueueReading",
     "QueueSample",
     "RateSweep",
+    "RecordedRun",
     "Run",
+    "Sharing",
     "Steady",
     "Sweep",
     "Workload",
@@ -62,12 +66,14 @@ __all__ = [
     "compare",
     "compare_at_once",
     "compute",
+    "consumer_of",
     "ecdf",
     "handlings",
     "interval",
     "kill_a_worker",
     "lindley",
     "little",
+    "load_recording",
     "load_test",
     "loop_lag",
     "mean",
@@ -78,11 +84,14 @@ __all__ = [
     "mm1",
     "mmc",
     "on_one_thread",
+    "partition_of",
     "percentile",
     "read_queue",
     "record",
     "run_crew",
+    "save_recording",
     "service_law",
+    "share_out",
     "simulate_queue",
     "since_published",
     "sliced_lag",

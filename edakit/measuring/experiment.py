@@ -22,13 +22,14 @@ __all__ = ["compare", "measure", "measure_trials"]
 Actions = Mapping[int, Callable[[App], object]]
 
 
-def measure(
+def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
     app: App,
     workload: Workload,
     *,
     clock: Literal["wall", "virtual"] | None = None,
     seed: int | None = None,
     broker: str | None = None,
+    first: Workload | None = None,
     warmup: float = 0.0,
     at: Mapping[float, Callable[[App], object]] | None = None,
     label: str = "",
@@ -44,6 +45,8 @@ def measure(
         clock: "virtual" or "wall"; the app's own unless given.
         seed: Of everything that is drawn; the app's own unless given.
         broker: Address of the broker; the app's own unless given.
+        first: What is published, and handled to its end, before the run begins: a network broker has then let in every component. Nothing of it counts
+            for latencies, throughput and `events`.
         warmup: How much at the beginning does not count for latencies and throughput [s].
         at: What else happens, and when: `{5.0: lambda app: app.pause("stock")}` [s].
         label: What the run is called in tables and plots.
@@ -61,6 +64,8 @@ def measure(
         app.configure(clock=clock, seed=seed, broker=broker)
     if not app.clock.virtual:
         app.start()
+    if first is not None:
+        _run_before(app, first)
     with Progress(workload.duration, label or "measuring", "s") as progress:
         publisher = publisher_for(app, workload, progress)
         interrupted = _drive(app, publisher, actions)
@@ -80,6 +85,24 @@ def measure(
         interrupted=interrupted,
         deaths=tuple(dict.fromkeys(f"{dead.component}: {dead.error} (in {dead.handler or 'no handler'}, line {dead.line})" for dead in app.dead_letters())),
     )
+
+
+def _run_before(app: App, first: Workload) -> None:
+    """Let *first* run to its end; the app goes on running."""
+    try:
+        with Progress(first.duration, "warming up", "s") as progress:
+            publisher = publisher_for(app, first, progress)
+            if app.clock.virtual:
+                publisher.virtual()
+                app.run_until_idle(on_error="retry")
+                app.advance(seconds=1 / NS)  # what happens at one and the same instant would belong to both
+            else:
+                publisher.wall()
+                _wait(app)
+    except BaseException:  # whatever it was, the app is not left running
+        if not app.clock.virtual:
+            app.stop()
+        raise
 
 
 def _drive(app: App, publisher: Publisher, actions: Actions) -> bool:
@@ -111,12 +134,16 @@ def _drive_wall(app: App, publisher: Publisher, actions: Actions) -> None:
         publisher.wall()
         for timer in timers:
             timer.join()
-        while not _is_idle(app):
-            continue
+        _wait(app)
     finally:
         for timer in timers:
             timer.cancel()
         app.stop()
+
+
+def _wait(app: App) -> None:
+    while not _is_idle(app):
+        continue
 
 
 def _is_idle(app: App) -> bool:

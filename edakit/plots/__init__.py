@@ -14,7 +14,10 @@ from edakit.plots.latency import plot_latency_cdf, plot_latency_over_time
 from edakit.plots.looplag import plot_lag_over_time, plot_loop_lag
 from edakit.plots.parts import plot_wait_and_service
 from edakit.plots.percentiles import plot_percentiles
+from edakit.plots.promises import plot_promises
 from edakit.plots.queue_dial import plot_queue_dial
+from edakit.plots.replay import plot_replay
+from edakit.plots.sharing import plot_sharing
 from edakit.plots.stall import plot_stall
 from edakit.plots.tail import plot_tail
 from edakit.plots.timeline import plot_timeline
@@ -31,7 +34,10 @@ __all__ = [
     "plot_latency_over_time",
     "plot_loop_lag",
     "plot_percentiles",
+    "plot_promises",
     "plot_queue_dial",
+    "plot_replay",
+    "plot_sharing",
     "plot_stall",
     "plot_tail",
     "plot_throughput_over_time",

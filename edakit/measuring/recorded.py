@@ -1,0 +1,72 @@
+"""Runs in files: a trace each, and beside them how and where they were made; for what cannot be run on every machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edakit.errors import InvalidValueError
+from edakit.measuring.run import Run
+from edakit.trace import Trace
+
+__all__ = ["RecordedRun", "load_recording", "save_recording"]
+
+ABOUT = "runs.json"
+KEPT = ("seed", "clock", "broker", "start_ns", "length", "warmup", "waiting_events")
+"""What of a run is no part of its trace, and is saved beside it."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run that was made elsewhere, and what is known of it.
+
+    Attributes:
+        run: As `measure` returned it; its label says that it is a recording.
+        about: What else was written down, such as the version of the broker.
+    """
+
+    run: Run
+    about: Mapping[str, str]
+
+
+def save_recording(runs: Mapping[str, Run], about: Mapping[str, Mapping[str, str]], folder: str | Path, **made: str) -> None:
+    """Write *runs*, by name, into *folder*: a compressed trace each, and `runs.json`.
+
+    Args:
+        runs: What was measured.
+        about: What else is known of each of them.
+        folder: Where to; it is made if need be.
+        made: How, when and where all of them were made.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, run in runs.items():
+        run.trace.save(folder / _file(name))
+    kept = {name: {"run": {field: getattr(run, field) for field in KEPT}, "about": dict(about[name])} for name, run in runs.items()}
+    (folder / ABOUT).write_text(json.dumps({"made": made, "runs": kept}, indent=1) + "\n", encoding="utf-8")
+
+
+def load_recording(folder: str | Path) -> dict[str, RecordedRun]:
+    """Read what `save_recording` wrote, by name.
+
+    Raises:
+        InvalidValueError: a file is damaged.
+        OSError: a file is not there.
+    """
+    path = Path(folder) / ABOUT
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        return {name: _read(path.parent, name, entry["run"], entry["about"]) for name, entry in kept.items()}
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InvalidValueError(str(path), f"{type(error).__name__}: {error}", "what save_recording wrote") from None
+
+
+def _read(folder: Path, name: str, fields: Mapping[str, object], about: Mapping[str, str]) -> RecordedRun:
+    run = Run(Trace.load(folder / _file(name)), label=f"{name} (recorded)", **fields)  # type: ignore[arg-type]  # as `KEPT` says
+    return RecordedRun(run, dict(about))
+
+
+def _file(name: str) -> str:
+    return f"{name.lower()}.trace.gz"
