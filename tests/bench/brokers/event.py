@@ -80,6 +80,7 @@ class Tally:
         self.count, self.deliveries, self.first, self.last = count, 0, 0, 0
         self.numbers: set[int] = set()
         self.lags: list[int] = []
+        self._cpu = 0.0
         self.done = threading.Event()
         self.on_done: Callable[[], object] = self.done.set
 
@@ -88,18 +89,21 @@ class Tally:
         if event.number < _FIRST:
             return False
         now = time.monotonic_ns()
-        self.first, self.last = self.first or now, now
+        if not self.deliveries:
+            self.first, self._cpu = now, -time.process_time()
+        self.last = now
         self.deliveries += 1
         self.numbers.add(event.number)
         self.lags.append(now - (event.due_ns - 10**18))
         if len(self.numbers) < self.count:
             return False
+        self._cpu += time.process_time()
         self.on_done()
         return True
 
     def answer(self) -> dict[str, Any]:
-        """Return when the first and the last came [ns], what is missing or came twice, and the latencies [ms]."""
+        """Return when the first and the last came [ns], the processor time between them [s], what is missing or came twice, and the latencies [ms]."""
         lags = sorted(self.lags)
         marks = {f"p{q}": lags[min(len(lags) - 1, len(lags) * q // 100)] / 1e6 for q in (50, 99)} if lags else {}
         lost = self.count - len(self.numbers)
-        return {"first": self.first, "last": self.last, "lost": lost, "twice": self.deliveries - len(self.numbers), **marks}
+        return {"first": self.first, "last": self.last, "cpu": self._cpu, "lost": lost, "twice": self.deliveries - len(self.numbers), **marks}

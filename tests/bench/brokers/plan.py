@@ -15,12 +15,14 @@ class Peer(NamedTuple):
         module: Of `tests.bench.brokers.peers`.
         pipelined: Whether it can have many confirms under way.
         none: Whether it can publish without confirms.
+        batches: Whether it can publish many as one, with the same headers and into one partition.
     """
 
     name: str
     module: str
     pipelined: bool = True
     none: bool = True
+    batches: bool = False
 
 
 PEERS: dict[str, tuple[Peer, ...]] = {
@@ -37,20 +39,18 @@ PEERS: dict[str, tuple[Peer, ...]] = {
         Peer(OURS, "ours", none=False),
         Peer("confluent-kafka", "confluent_raw"),
         Peer("FastStream (confluent)", "faststream_confluent"),
-        Peer("FastStream (aiokafka)", "faststream_aiokafka"),
+        Peer("FastStream (aiokafka)", "faststream_aiokafka", batches=True),
     ),
     "SQLite": (Peer(OURS, "ours", none=False), Peer("kombu (sqlalchemy)", "kombu_sqlalchemy", none=False)),
 }
 
-COUNTS = {"RabbitMQ": {"each": 500, "pipelined": 3000, "none": 3000}, "Kafka": {"each": 1000, "pipelined": 10_000, "none": 10_000}}
+COUNTS = {"RabbitMQ": {"each": 500, "pipelined": 3000, "none": 3000}, "Kafka": {"each": 1000, "pipelined": 10_000, "none": 10_000, "batches": 10_000}}
 """How many events a measurement has, by broker and guarantee [events]."""
 
-RATES = (100, 500)
-"""Open-loop rates at which latencies are measured [1/s]."""
-SECONDS = 2.0
-"""How long each rate lasts [s]."""
+RATES = {100: 2.0, 500: 3.0}
+"""Open-loop rates at which latencies are measured [1/s], and how long each lasts [s]."""
 
-SQLITE = {OURS: 3000, "kombu (sqlalchemy)": 150}
+SQLITE = {OURS: 1500, "kombu (sqlalchemy)": 150}
 """On SQLite, events through two processes [events]: the second takes about as long for its few."""
 
 

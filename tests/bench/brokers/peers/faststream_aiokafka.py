@@ -11,6 +11,7 @@ from tests.bench.brokers.peers.faststream_kafka import FastStreamKafka
 
 class Peer(FastStreamKafka):
     broker_class = KafkaBroker
+    options = {"max_batch_size": 1024 * 1024}  # for publish_batch, which refuses what does not fit
 
     async def flush(self, broker: Any) -> None:
         await broker.config.producer.flush()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from fast_depends.msgspec import MsgSpecSerializer
@@ -21,13 +23,14 @@ class FastStreamKafka:
     """*place* is a topic, and the consumer group that reads it."""
 
     broker_class: Any
+    options: Mapping[str, Any] = {}
 
     def __init__(self, url: str) -> None:
         self.servers, self.run = url.removeprefix("kafka://"), runner().run
 
     def _broker(self, guarantee: str) -> Any:
         safe = {"acks": "all", "enable_idempotence": True} if guarantee != "none" else {"acks": 0}
-        return self.broker_class(self.servers, logger=None, serializer=MsgSpecSerializer(use_fastdepends_errors=False), **safe)
+        return self.broker_class(self.servers, logger=None, serializer=MsgSpecSerializer(use_fastdepends_errors=False), **safe, **self.options)
 
     def declare(self, place: str) -> None:
         make_topic(self.servers, place)
@@ -41,6 +44,10 @@ class FastStreamKafka:
             begun = time.monotonic_ns()
             if guarantee == "pipelined":
                 await windowed(lambda event: broker.publish(event, place), orders(count), WINDOW)
+            elif guarantee == "batches":
+                events = orders(count)
+                while batch := list(islice(events, WINDOW)):
+                    await broker.publish_batch(*batch, topic=place)
             else:
                 for event in orders(count):
                     await broker.publish(event, place, no_confirm=guarantee == "none")

@@ -30,7 +30,8 @@ class Peer:
         self.url = url
 
     def _app(self, place: str, *components: Component) -> App:
-        return App(*components, broker=f"sqlite:///{place}" if self.url == "sqlite" else f"{self.url}?namespace={place}", name="bench")
+        # sync=full, so that an event survives a power cut too, as it does with the other's settings.
+        return App(*components, broker=f"sqlite:///{place}?sync=full" if self.url == "sqlite" else f"{self.url}?namespace={place}", name="bench")
 
     def declare(self, place: str) -> None:
         component = Component("orders")
