@@ -26,8 +26,8 @@ MAX_BODY: Final = 256 * 1024
 
 _SPEC: Final = "cloudEvents_specversion"
 _ENCODINGS: Final = ("utf-8", "UTF-8", None)
-_REQUIRED: Final = (ID, TYPE, SOURCE, TIME)
-_OPTIONAL: Final = (SUBJECT, CORRELATION, CAUSATION, KEY, TRACEPARENT)
+_REQUIRED: Final = (ID, TYPE, SOURCE)
+_OPTIONAL: Final = (TIME, SUBJECT, CORRELATION, CAUSATION, KEY, TRACEPARENT)
 _OWN_ID = re.compile(r"[0-9a-f]{16}")
 
 

@@ -224,9 +224,9 @@ class Context:
         return self.headers[TYPE]
 
     @property
-    def time(self) -> str:
-        """When it was published: RFC 3339, UTC."""
-        return self.headers[TIME]
+    def time(self) -> str | None:
+        """When it was published: RFC 3339, UTC. None where a producer of another kind did not say: CloudEvents leaves it open."""
+        return self.headers.get(TIME)
 
     @property
     def source(self) -> str:

@@ -72,6 +72,7 @@ def test_times_are_written_to_the_nanosecond(time_ns, text):
         ({"headers": {**HEADERS, "cloudEvents_specversion": "0.3"}}, "cloudEvents_specversion is '0.3'"),
         ({"headers": {**HEADERS, "cloudEvents_id": ""}}, "cloudEvents_id is ''"),
         ({"headers": {**HEADERS, "cloudEvents_id": 7}}, "cloudEvents_id is 7"),
+        ({"headers": {**HEADERS, "cloudEvents_time": 7}}, "cloudEvents_time is 7"),
         ({"headers": {**HEADERS, "cloudEvents_type": ["a"]}}, r"cloudEvents_type is \['a'\]"),
         ({"headers": {**HEADERS, "cloudEvents_correlationid": {}}}, "cloudEvents_correlationid is {}"),
         ({"headers": {**HEADERS, "cloudEvents_partitionkey": 1}}, "cloudEvents_partitionkey is 1"),
@@ -82,6 +83,7 @@ def test_times_are_written_to_the_nanosecond(time_ns, text):
 def test_what_is_no_event_is_refused_with_the_reason_before_it_is_decoded(change, reason):
     message = {"body": b"{}", "headers": HEADERS, "content_type": CONTENT_TYPE, "content_encoding": "utf-8", "max_body": 100}
     check(**message)
+    check(**message | {"headers": {name: value for name, value in HEADERS.items() if name != "cloudEvents_time"}})  # CloudEvents leaves it open
 
     with pytest.raises(DecodeError, match=reason):
         check(**(message | change))

@@ -174,7 +174,7 @@ def _rebuilt(day: RecordedDay, url: str, due: Mapping[str, int]) -> Shop:
 def _traced(events: Iterator[Replayed], trace: Trace, due: Mapping[str, int]) -> Iterator[Replayed]:
     for each in events:
         context = each.context
-        published = (datetime.fromisoformat(context.time) - _EPOCH) // timedelta(microseconds=1) * 1000
+        published = (datetime.fromisoformat(context.time) - _EPOCH) // timedelta(microseconds=1) * 1000 if context.time else 0
         chain = (context.id, context.causation_id or "", context.correlation_id)
         trace.published((*chain, context.type, context.source, due.get(context.id, published), published, -1))
         yield each

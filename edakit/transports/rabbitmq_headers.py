@@ -21,7 +21,7 @@ _LAST_MS: Final = 253_402_300_800_000  # the year 10000 begins [ms]
 
 def known_headers(headers: dict[str, Any]) -> dict[str, Any]:
     """Return *headers* with the names and the time that the codec knows; what cannot be read stays as it is, and whoever checks it says so."""
-    if TYPE in headers and isinstance(headers.get(TIME), str):
+    if TYPE in headers and isinstance(headers.get(TIME, ""), str):
         return headers
     found = {_name(name): value for name, value in headers.items()}
     if TIME in found:

@@ -43,9 +43,11 @@ def forty_kinds_of_garbage():
     ]  # fmt: skip
     yield from ((body, JSON) for body in bodies)
     good = b'{"cart_id":"a"}'
-    for name in ("cloudEvents_specversion", "cloudEvents_id", "cloudEvents_source", "cloudEvents_time"):
+    for name in ("cloudEvents_specversion", "cloudEvents_id", "cloudEvents_source"):
         yield good, {**JSON, "headers": {key: value for key, value in HEADERS.items() if key != name}}
         yield good, {**JSON, "headers": {**HEADERS, name: True}}
+    yield good, {**JSON, "headers": {**HEADERS, "cloudEvents_specversion": "0.3"}}
+    yield good, {**JSON, "headers": {**HEADERS, "cloudEvents_time": True}}
     yield good, {**JSON, "headers": {**HEADERS, "cloudEvents_correlationid": []}}
     yield good, {**JSON, "headers": {**HEADERS, "cloudEvents_partitionkey": 1}}
     for content_type in (None, "text/plain", "application/data", "application/x-python-serialize", "application/x-yaml", "application/x-msgpack"):
