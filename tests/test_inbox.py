@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 import pytest
 
 from edakit import App, Backoff, Bus, Component, Constant, CrashPoint, DatabaseInbox, Faults, Inbox
-from edakit.errors import ForkedError, InboxError, InvalidValueError
+from edakit.errors import ForkedError, HandlerConflictError, InboxError, InvalidValueError
 from edakit.transports import sqlite_file
 from tests.conformance.helpers import ROOT, publish_raw, until
 from tests.shop_language import CartItemAdded
@@ -378,6 +378,29 @@ def test_an_async_handler_is_refused_where_it_is_written(carts):
 
         @component.on(type("Placed", (CartItemAdded,), {}))
         async def place(event, context): ...
+
+
+def test_a_cell_that_runs_again_replaces_its_handler_and_another_handler_is_refused(carts):
+    component, seen = Component("cart", inbox=carts.inbox()), []
+    for answer in ("old", "new"):
+
+        @component.on(CartItemAdded)
+        def add(event, context, answer=answer):
+            seen.append(answer)
+
+    with pytest.raises(HandlerConflictError, match=r"with tests\.test_inbox\.test_a_cell_.*add already"):
+        component.on(CartItemAdded)(lambda event, context: None)
+    app = App(component, clock="virtual")
+    app.publish(put())
+    app.run_until_idle()
+
+    assert seen == ["new"]
+
+
+def test_it_waits_for_the_disk_at_each_commit_unless_told_otherwise(carts):
+    found = {inbox.sync: inbox.open().connection.execute("PRAGMA synchronous").fetchone()[0] for inbox in (carts.inbox(), carts.inbox(sync="normal"))}
+
+    assert found == {"full": 2, "normal": 1}
 
 
 def test_it_remembers_the_newest_ids_of_each_component(carts):
