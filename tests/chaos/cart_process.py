@@ -28,7 +28,7 @@ if _START.get_start_method() == "forkserver":
 class Effects:
     """What the handlers did, in a database of their own: each event once, by its id, in one transaction with what it changes.
 
-    The ids stand here until the machinery brings an inbox on a database.
+    Here the test keeps the ids, so that a check of a broker depends on nothing else; test_inbox.py has the inbox keep them.
     """
 
     def __init__(self, path: str) -> None:

@@ -104,7 +104,7 @@ def killed_again_and_again(broker, url, path, way, *, size, kills, points):
     last = consumer(way, path, lambda point: None)
     with App(last, broker=url) as app:
         # What the last victim had comes back when the broker has missed it: until then there may seem to be nothing to do.
-        until(lambda: own.execute("SELECT count(*) FROM applied").fetchone()[0] >= len(flow.confirmed), 120)
+        until(lambda: own.execute("SELECT count(*) FROM applied").fetchone()[0] >= len(flow.confirmed), 600 if FULL else 120)
         app.wait_until_idle(60)
         again = [(row.event,) for row in app.trace.deliveries if row.outcome == "duplicate"]
     if way == "inbox":
