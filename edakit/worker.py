@@ -141,14 +141,16 @@ def run(arguments: argparse.Namespace) -> int:
             _serve(app, counts, signals)
         except _Stopped:
             return 0
-        except (WaitTimeoutError, WorkerFailedError) as error:
+        except WaitTimeoutError as error:
+            return _said(f"a handler did not finish within {STOPPING:g} s ({error.seen}); what it had goes back and is handled again", 1)
+        except WorkerFailedError as error:
             return _said(error, 1)
         except EdakitError as error:
             return _said(error, 2)
     return 0
 
 
-def _said(error: EdakitError, status: int) -> int:
+def _said(error: object, status: int) -> int:
     print(f"edakit worker: {error}", file=sys.stderr)
     return status
 
@@ -188,7 +190,7 @@ def _own(name: str) -> Component:
     sys.path.insert(0, str(Path.cwd()))  # and there it stays: a handler may import more
     try:
         found = getattr(import_module(module), attribute, None)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WorkerComponentError(name, f"cannot be imported ({type(error).__name__}: {error})") from error
     if not isinstance(found, Component):
         raise WorkerComponentError(name, f"is no Component: {module} has {f'{attribute} = {found!r}' if found is not None else 'no such name'}")
@@ -197,18 +199,15 @@ def _own(name: str) -> Component:
 
 def _begin(shop: Shop, names: list[str], signals: _Signals) -> None:
     """Start, the shop's components as soon as they are free, and with what they kept."""
-    if not names:
-        signals.serving = True
-        shop.start()
-        return
     with closing(Bus(shop.broker)) as bus:
-        keep(bus)
+        if names:
+            keep(bus)
         queues = shop.bus  # from here on they are there, and what is published waits
         while not signals.serving:
             wait_until_free(queues, names, _tell)
             with one_at_a_time(bus, names):
                 if not served(queues, names):  # another one that stood by may have been quicker
-                    restore(shop, names, past(bus))
+                    restore(shop, names, past(bus) if names else ())
                     signals.serving = True
                     shop.start()
                     wait_until(lambda: signals.asked.is_set() or len(served(queues, names)) == len(names))

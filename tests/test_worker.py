@@ -42,6 +42,9 @@ def listen(event, context):
     if event.text == "long":
         print("begun", flush=True)
         time.sleep(1)
+    if event.text == "for ever":
+        print("begun", flush=True)
+        time.sleep(60)
     if event.text == "end it all":
         raise KeyboardInterrupt("past all handlers")
     words.append(event.text)
@@ -126,6 +129,20 @@ def test_what_runs_may_finish_and_what_waits_goes_back(url, own, number):
             assert process.wait(5) == 0
             assert process.stdout.read().splitlines() == ["heard long", "edakit worker: ears stopped; 1 handled, 0 retried, 0 dead"]
             assert outside.bus.backlog("ears") == 1
+
+
+@POSIX
+def test_a_handler_that_does_not_finish_is_left_behind_and_its_event_goes_back(url, own):
+    with worker("radio:ears", broker=url, status=1) as process, App(broker=url) as outside:
+        assert "ears ready at" in line(process)
+        outside.publish(own.Told(text="for ever"))
+        assert line(process) == "begun"
+        process.terminate()
+        assert process.wait(8) == 1
+        assert process.stderr.read() == (
+            "edakit worker: a handler did not finish within 4 s (still running: ears); what it had goes back and is handled again\n"
+        )
+        assert outside.bus.backlog("ears") == 1
 
 
 @POSIX
