@@ -55,14 +55,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def measure(brokers: list[str], rounds: int, scale: float, docs: Path, rows: list[Row]) -> int:
     """Run the rounds of each broker; return how many brokers could not be measured to the end."""
-    missing, begun = 0, time.monotonic()
+    missing = 0
     with tempfile.TemporaryDirectory(prefix="edakit-bench-") as folder:
         for name in [name for name in PEERS if name.lower() in brokers]:
             try:
-                for number, values in enumerate(_rounds(name, rounds, scale, Path(folder))):
+                for values in _rounds(name, rounds, scale, Path(folder)):
                     rows += values
                     report.save(docs, rows)
-                    print(f"{time.monotonic() - begun:5.0f} s  {name}: round {number + 1} of {rounds} done", flush=True)
                 report.save(docs, rows)  # with the profiles of what was missed
             except (BrokerNotFoundError, LostError, SideError) as error:
                 missing += 1
@@ -77,13 +76,24 @@ def _rounds(name: str, rounds: int, scale: float, folder: Path) -> Iterator[list
         for number in range(-1, rounds):
             # The round before the first has a tenth of the events: modules are loaded, the broker has files.
             size = scale / 10 if number < 0 else scale
-            values = list(_one(name, processes, number, size, folder, forget))
+            where = f"{name}, round {number + 1} of {rounds}" if number >= 0 else f"{name}, warming up"
+            values = list(_told(where, _one(name, processes, number, size, folder, forget)))
             if number >= 0:
                 rows += values
                 yield values
         for number, target in enumerate(report.missed(rows)):
             place = str(folder / "profile.db") if name == "SQLite" else f"profile-{number}"
             facts.note_profile(target.says, profile(target.measure, processes, place, PROFILED))
+
+
+def _told(where: str, rows: Iterator[Row]) -> Iterator[Row]:
+    """Pass *rows* on, and say when the first value of each kind is there."""
+    seen = set()
+    for row in rows:
+        if row.measure not in seen and row.measure.endswith(("/s]", "ms]")):
+            print(f"{time.strftime('%H:%M:%S')}  {where}: {row.measure.partition(' [')[0]}", flush=True)
+        seen.add(row.measure)
+        yield row
 
 
 def _one(name: str, processes: Sides, number: int, scale: float, folder: Path, forget: Forget) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ ENVIRONMENT = ROOT / ".venv-bench"
 def python_of_peers() -> str:
     """Return the Python that has the peers."""
     return str(ENVIRONMENT / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+
+
+PATIENCE = 120.0
+"""How long an answer may take [s]."""
 
 
 class SideError(Exception):
@@ -49,9 +54,12 @@ class Side:
             SideError: there is none.
         """
         assert self._process.stdout is not None
+        watch = threading.Timer(PATIENCE, self._process.kill)
+        watch.start()
         line = self._process.stdout.readline()
+        watch.cancel()
         if not line:
-            raise SideError(f"{self.peer.name} ended with {self._process.wait(10)}")
+            raise SideError(f"{self.peer.name} ended with {self._process.wait(10)}, or said nothing for {PATIENCE:g} s")
         return json.loads(line)
 
     def ask(self, **order: Any) -> dict[str, Any]:
