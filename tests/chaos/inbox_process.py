@@ -29,6 +29,7 @@ class Own:
     def __init__(self, path):
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self.connection.execute("PRAGMA journal_mode=wal")
+        self.connection.execute("PRAGMA synchronous=normal")
         self.execute = self.connection.execute
 
     def apply(self, values):
@@ -45,11 +46,11 @@ class IdApart(Inbox):
     def __init__(self, own):
         self.own = own
 
-    def __contains__(self, identity):
-        return self.own.execute("SELECT 1 FROM seen WHERE id = ?", identity[2:]).fetchone() is not None
+    def __contains__(self, event_id):
+        return self.own.execute("SELECT 1 FROM seen WHERE id = ?", (event_id,)).fetchone() is not None
 
-    def add(self, identity):
-        self.own.execute("INSERT INTO seen VALUES (?)", identity[2:])
+    def add(self, event_id):
+        self.own.execute("INSERT INTO seen VALUES (?)", (event_id,))
 
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one only, which is as sudden
@@ -68,12 +69,11 @@ class End:
                 os.kill(os.getpid(), KILL)
 
 
-def consumer(way, path, end):
+def consumer(way, path, own, end):
     """Return the component; *end* is called inside of the transaction, or where the mechanism is off, when the effect is committed.
 
     What survives kill -9 survives it without a wait for the disk, which would make this a test of the disk.
     """
-    own = Own(path)
     inboxes = {"inbox": lambda: DatabaseInbox(path, sync="normal"), "id apart": lambda: IdApart(own), "no inbox": lambda: None}
     component = Component("carts", inbox=inboxes[way]())
 
@@ -94,7 +94,7 @@ def consumer(way, path, end):
 def main(url, path, way, point, nth):
     """Handle until killed."""
     end, own = End(point, int(nth)), Own(path)
-    app = App(consumer(way, path, end), broker=url)
+    app = App(consumer(way, path, own, end), broker=url)
     app.hooks.on("started", lambda *_: end("started"))
     if way == "inbox":
         app.hooks.on("handled", lambda *_: end("committed"))

@@ -88,7 +88,7 @@ def killed_again_and_again(broker, url, path, way, *, size, kills, points):
     for table in TABLES:
         own.execute(table)
     bus = Bus(url)
-    bus.declare(consumer(way, path, None))
+    bus.declare(consumer(way, path, own, None))
     flow = Flow(bus, size)
     flow.start()
     try:
@@ -96,12 +96,12 @@ def killed_again_and_again(broker, url, path, way, *, size, kills, points):
             if broker == "kafka":
                 ended.enter_context(process(url, path, way, "never", 0))
             for _, point in zip(range(kills), itertools.cycle(points), strict=False):
-                with process(url, path, way, point, draw.randrange(1, 200)) as victim:
+                with process(url, path, way, point, draw.randrange(1, min(200, size // 5))) as victim:
                     assert abs(victim.wait(60)) == KILL
     finally:
         flow.over.set()
         flow.join()
-    last = consumer(way, path, lambda point: None)
+    last = consumer(way, path, own, lambda point: None)
     with App(last, broker=url) as app:
         # What the last victim had comes back when the broker has missed it: until then there may seem to be nothing to do.
         until(lambda: own.execute("SELECT count(*) FROM applied").fetchone()[0] >= len(flow.confirmed), 600 if FULL else 120)
@@ -154,8 +154,8 @@ def test_with_the_inbox_on_a_database_each_event_is_applied_once_whenever_its_co
 @pytest.mark.parametrize("way", ["no inbox", "id apart"])
 @pytest.mark.parametrize("broker", ["sqlite", "amqp", "kafka"])
 def test_it_finds_it_when_the_id_is_not_committed_with_the_effect(broker, url, tmp_path, way):
-    found = killed_again_and_again(broker, url, tmp_path / "shop.db", way, size=500, kills=2, points=["committed"])
+    found = killed_again_and_again(broker, url, tmp_path / "shop.db", way, size=300, kills=1, points=["committed"])
 
     assert found["lost"] == 0
-    assert found["double_applied"] >= 2, "each consumer that died between the commit of its effect and that of the id left one event that was applied again"
+    assert found["double_applied"] >= 1, "the consumer that died between the commit of its effect and that of the id left an event that was applied again"
     assert not found["right"]
