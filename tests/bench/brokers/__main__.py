@@ -18,7 +18,7 @@ from pathlib import Path
 
 import kombu
 
-from edakit.brokers import BrokerNotFoundError, start
+from edakit.brokers import BrokerNotFoundError, running
 from tests.bench.brokers import facts, report
 from tests.bench.brokers.measure import Forget, LostError, Round, Row, Sides, profile, through_sqlite
 from tests.bench.brokers.plan import PEERS, Peer
@@ -104,17 +104,17 @@ def _one(name: str, processes: Sides, number: int, scale: float, folder: Path, f
 
 @contextmanager
 def _broker(name: str) -> Iterator[tuple[str, Forget]]:
-    """Give the address of a broker that nobody else uses, and what empties a place there."""
+    """Give the address of a broker (of the environment, else one that is started for it), and what empties a place there."""
     if name == "SQLite":
         yield "sqlite", _leave
         return
-    with start(name.lower()) as node:
-        facts.note_broker(name, node)
+    with running(name.lower(), private=True) as url:
+        facts.note_broker(name, url)
         if name == "Kafka":
-            yield node.url, _leave
+            yield url, _leave
             return
-        with kombu.Connection(node.url) as connection:
-            yield node.url, lambda peer, place, count: _delete(connection, peer, place, count)
+        with kombu.Connection(url) as connection:
+            yield url, lambda peer, place, count: _delete(connection, peer, place, count)
 
 
 def _leave(peer: Peer, place: str, count: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import kombu
 
 import edakit
-from edakit.brokers import Kafka, Node
+from edakit.brokers import Kafka, from_environment
 from tests.bench.brokers.sides import python_of_peers
 
 _NAMES = ("aio-pika", "aiokafka", "celery", "confluent-kafka", "dramatiq", "faststream", "kombu", "msgspec", "pika", "sqlalchemy", "uvloop")
@@ -29,14 +29,14 @@ def remember(earlier: dict[str, str]) -> None:
     _kept.update(earlier)
 
 
-def note_broker(name: str, node: Node) -> None:
-    """Ask a broker, or its file, for its version."""
-    if isinstance(node, Kafka):
-        found = re.search(r"-(\d[\d.]+)\.jar", Kafka.find().name)
-        _kept[name] = found[1] if found else "?"
-    else:
-        with kombu.Connection(node.url) as connection:
+def note_broker(name: str, url: str) -> None:
+    """Ask a broker, or where it is ours its file, for its version."""
+    if name == "RabbitMQ":
+        with kombu.Connection(url) as connection:
             _kept[name] = connection.connect().server_properties["version"]
+    else:
+        found = None if from_environment("kafka") else re.search(r"-(\d[\d.]+)\.jar", Kafka.find().name)
+        _kept[name] = found[1] if found else "of the environment"
 
 
 def note_profile(target: str, lines: list[str]) -> None:

@@ -57,7 +57,8 @@ class Round:
             yield from self._through(peer)
         for rate in RATES:
             for peer in self.peers:
-                yield from self._latency(peer, rate)
+                if rate in peer.rates:
+                    yield from self._latency(peer, rate)
 
     @property
     def peers_by_name(self) -> dict[str, Peer]:
