@@ -730,3 +730,16 @@ def test_a_timer_in_the_past_is_refused():
         app.call_at(0, lambda: None)
     with pytest.raises(InvalidValueError, match="zero or more"):
         app.advance(-1)
+
+
+def test_what_is_published_before_an_event_that_cannot_travel_is_there_and_is_in_the_trace():
+    mail, seen = recorder("mail")
+    app = App(mail)
+    events = [CartItemAdded(cart_id="a"), CartItemAdded(cart_id="b"), CartItemAdded(cart_id=7), CartItemAdded(cart_id="d")]
+
+    with pytest.raises(EventValueError, match="Expected `str`, got `int`"):
+        app.publish_many(events)
+    app.run_until_idle()
+
+    assert sorted(event.cart_id for event in seen) == ["a", "b"]
+    assert len(app.trace.publications) == 2

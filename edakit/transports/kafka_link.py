@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -157,11 +157,11 @@ class KafkaLink(Link):
         self._publisher.confirm(self._publisher.send(self.log, key_of(headers), body, wire_headers(headers)))
         return None
 
-    def publish_many(self, batch: Sequence[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
+    def publish_many(self, events: Iterable[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
         """Publish events in order, many under way at a time; yield for each when all replicas have it."""
         self._look()
         under_way: deque[Report] = deque()
-        for _, body, headers in batch:
+        for _, body, headers in events:
             under_way.append(self._publisher.send(self.log, key_of(headers), body, wire_headers(headers)))
             if len(under_way) >= _WINDOW:
                 self._publisher.confirm(under_way.popleft())

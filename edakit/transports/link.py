@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
-__all__ = ["EXCHANGE", "POLICIES", "Link", "Logged", "Message", "Subscription", "open_link"]
+__all__ = ["EXCHANGE", "POLICIES", "Link", "Logged", "Message", "Subscription", "UntilFailure", "open_link"]
+
+_T = TypeVar("_T")
 
 EXCHANGE: Final = "edakit"
 """Name of the topic exchange to which all events go."""
@@ -131,12 +133,12 @@ class Link(ABC):
             UnroutableEventError: *must_route*, and no queue is bound to its type.
         """
 
-    def publish_many(self, batch: Sequence[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
+    def publish_many(self, events: Iterable[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
         """Publish events in order, each (name, body, headers); yield for each how many queues took it, once the broker has it. Raises as `publish`.
 
         A broker that can confirm many at once does so: what was not yielded may or may not have been published when it raises.
         """
-        for name, body, headers in batch:
+        for name, body, headers in events:
             yield self.publish(name, body, headers)
 
     def replay(self, offset: int = 0) -> Iterator[Logged]:
@@ -174,6 +176,27 @@ class Link(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close every connection; what was not acked goes back to its queue."""
+
+
+class UntilFailure(Generic[_T]):
+    """*items*, until one of them cannot be made: the block then ends in good order, with what is under way, and raises that error at its end."""
+
+    def __init__(self, items: Iterable[_T]) -> None:
+        self._items = items
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[_T]:
+        try:
+            yield from self._items
+        except Exception as error:  # noqa: BLE001 (raised at the end of the block)
+            self._error = error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._error is not None and kind is None:
+            raise self._error
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> Link:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import amqp
 
 from edakit.codec import CONTENT_TYPE
 from edakit.errors import BrokerError, ClosedError, EventValueError, ForkedError, QueueFullError, UnroutableEventError
-from edakit.transports.link import EXCHANGE, Link
+from edakit.transports.link import EXCHANGE, Link, UntilFailure
 from edakit.transports.rabbitmq_connection import Control, Opener, give_back
 from edakit.transports.rabbitmq_messages import Message
 from edakit.transports.rabbitmq_names import transport_in
@@ -110,12 +110,12 @@ class RabbitLink(Link):
         parcel = self._parcel(name, body, headers)
         return self._judge(parcel, self.publisher.publish(parcel), must_route=must_route)
 
-    def publish_many(self, batch: Sequence[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
+    def publish_many(self, events: Iterable[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
         """Publish events with many of them in flight, and yield in order; where one fails, those behind it may have been published."""
         self._here()
-        parcels = [self._parcel(*each) for each in batch]
-        for parcel, outcome in zip(parcels, self.publisher.publish_many(parcels), strict=True):
-            yield self._judge(parcel, outcome, must_route=False)
+        with UntilFailure(self._parcel(*each) for each in events) as parcels:
+            for parcel, outcome in self.publisher.publish_many(parcels):
+                yield self._judge(parcel, outcome, must_route=False)
 
     def _parcel(self, name: str, body: bytes, headers: Mapping[str, Any]) -> Parcel:
         size = sum(len(value) for value in headers.values() if isinstance(value, str))
@@ -176,7 +176,7 @@ class RabbitLink(Link):
 
     def _put(self, copies: Iterable[tuple[str, Any, Mapping[str, Any]]]) -> None:
         parcels = [Parcel("", self._prefix + queue, _copy(message, headers)) for queue, message, headers in copies]
-        for parcel, outcome in zip(parcels, self.publisher.publish_many(parcels), strict=True):
+        for parcel, outcome in self.publisher.publish_many(parcels):
             if outcome is RETURNED:
                 raise BrokerError(self.opener.shown, f"there is no queue {parcel.key!r}", "declare it first")
             if outcome is REFUSED:

@@ -107,17 +107,20 @@ class Publisher:
         self._send(parcel, deadline)
         return self._finish(parcel, deadline)
 
-    def publish_many(self, parcels: Iterable[Parcel]) -> Iterator[str]:
-        """Publish in order, WINDOW of them in flight; yield the outcomes in order. Raises as `publish`."""
+    def publish_many(self, parcels: Iterable[Parcel]) -> Iterator[tuple[Parcel, str]]:
+        """Publish in order, WINDOW of them in flight; yield each with its outcome, in order. Raises as `publish`."""
         window: deque[Parcel] = deque()
         for parcel in parcels:
             # After a loss those in flight are sent again first: the order stays.
             while window and (len(window) >= WINDOW or window[-1].outcome is GONE):
-                yield self._finish(window.popleft(), time.monotonic() + TRYING)
+                yield self._finished(window.popleft())
             self._send(parcel, time.monotonic() + TRYING, more=True)
             window.append(parcel)
         while window:
-            yield self._finish(window.popleft(), time.monotonic() + TRYING)
+            yield self._finished(window.popleft())
+
+    def _finished(self, parcel: Parcel) -> tuple[Parcel, str]:
+        return parcel, self._finish(parcel, time.monotonic() + TRYING)
 
     def _send(self, parcel: Parcel, deadline: float, *, more: bool = False) -> None:
         with self._lock:

@@ -50,7 +50,8 @@ class File:
     """
 
     opened: ClassVar[dict[tuple[str, str], File]] = {}
-    _opening: ClassVar[threading.Lock] = threading.Lock()
+    # Re-entrant: a finalizer may release a file while this very thread opens one.
+    _opening = threading.RLock()
     _inherited: ClassVar[dict[str, File]] = {}
 
     def __init__(self, path: Path, sync: str) -> None:
@@ -111,7 +112,7 @@ class File:
     def forked(cls) -> None:
         """In the child: keep what the parent opened from being used, and from being closed: SQLite would clean up under the parent's feet."""
         cls._inherited |= {str(file.path): file for file in cls.opened.values()}
-        cls.opened, cls._opening = {}, threading.Lock()
+        cls.opened, cls._opening = {}, threading.RLock()
 
     def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do *work* in one transaction, committed when this returns, and undone when it raises.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import kombu
@@ -21,7 +22,8 @@ from edakit.transports.sqlite_store import Store
 
 __all__ = ["SqliteLink", "SqliteSubscription", "open_link"]
 
-
+_BLOCK: Final = 1000
+"""How many events `publish_many` writes in one transaction [events]."""
 _PAUSE: Final = 0.002
 """Between two questions whether all work is done, at least [s]."""
 
@@ -80,9 +82,11 @@ class SqliteLink(Link):
         """Publish; return how many queues took it, after the commit."""
         return self.store.publish(EXCHANGE, [(name, _content(body, headers))], must_route=must_route)[0]
 
-    def publish_many(self, batch: Sequence[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
-        """Publish events in one transaction: all of them or none."""
-        yield from self.store.publish(EXCHANGE, [(name, _content(body, headers)) for name, body, headers in batch])
+    def publish_many(self, events: Iterable[tuple[str, bytes, Mapping[str, Any]]]) -> Iterator[int | None]:
+        """Publish events, a thousand in one transaction: all of these or none."""
+        contents = ((name, _content(body, headers)) for name, body, headers in events)
+        while block := list(itertools.islice(contents, _BLOCK)):
+            yield from self.store.publish(EXCHANGE, block)
 
     def replay(self, offset: int = 0) -> Iterator[Logged]:
         """Yield what was published, oldest first, from *offset* to what is the end now."""
