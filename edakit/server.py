@@ -212,7 +212,9 @@ class Server:
         self.wake_at(due_ns)
 
     def _row(self, delivery: Delivery, outcome: str) -> None:
-        event_id = delivery.headers.get(ID, "") if isinstance(delivery.headers, dict) else ""
+        event_id = delivery.headers.get(ID) if isinstance(delivery.headers, dict) else None
+        if not isinstance(event_id, str):  # a stranger's; whoever reads the trace counts by it
+            event_id = ""
         self.trace.delivered((event_id, self.name, delivery.worker, delivery.attempt, outcome, delivery.received_at, delivery.started_at, self.now_ns()))
 
     def _call(self, functions: list[Callable[[str, Any], None]], delivery: Delivery) -> None:

@@ -37,13 +37,16 @@ ILL_TREATED = {
 
 
 def pytest_configure(config):
+    if FULL and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Keeper())
     config.addinivalue_line("markers", "needs(capability, …): run a check on the brokers that have these capabilities")
     config.addinivalue_line("markers", "on(broker, …): run a check on these brokers, of which `virtual` is memory:// in virtual time")
 
 
 def pytest_generate_tests(metafunc):
     """Run each check on every broker that can do what it needs, as edakit.capabilities says; with an app of the check's own also in virtual time."""
-    if "broker" in metafunc.fixturenames:
+    named_there = any("broker" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "broker" in metafunc.fixturenames and not named_there:
         metafunc.parametrize("broker", _brokers(metafunc), scope="function")
 
 
@@ -91,9 +94,9 @@ def effects(tmp_path):
     kept.connection.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def nodes():
-    """Give a node by its name that the checks may kill, restart and forbid something; it runs when it is given."""
+    """Give a node by its name that these checks may kill, restart and forbid something; it runs when it is given."""
     started = {}
 
     def give(name):
@@ -137,10 +140,18 @@ def runs():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """At full size, keep what a check told that has passed."""
+    """Hand on with its report what a check told."""
     report = yield
     if report.when == "call":
-        told, TOLD[:] = list(TOLD), []
-        if FULL and report.passed:
-            table.keep(told)
+        report.user_properties.append(("told", list(TOLD)))
+        TOLD.clear()
     return report
+
+
+class Keeper:
+    """Keeps what checks told that have passed; one process does, however many run them."""
+
+    def pytest_runtest_logreport(self, report):
+        told = [each for name, told in report.user_properties if name == "told" for each in told]
+        if told and report.when == "call" and report.passed:
+            table.keep(told)

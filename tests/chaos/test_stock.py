@@ -10,7 +10,7 @@ from tests.chaos.test_bad_input import BOMB
 
 
 def told(check, broker, **found):
-    """Tell what kombu alone did; only one row in the table is for it and ours."""
+    """Tell what kombu alone did; docs/chaos.md shows it beside ours."""
     return tell(f"{check} {broker}, stock kombu", **found)
 
 
