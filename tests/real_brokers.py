@@ -15,7 +15,7 @@ from edakit.brokers.machine import KINDS
 UNDER_TEST = ("memory", "sqlite", "amqp", "kafka")
 """URL schemes. A broker with a server gets its entry here, and its address in `address`."""
 
-SETTINGS = {"kafka": {"group.min.session.timeout.ms": "500"}, "rabbitmq": {}}
+SETTINGS = {"kafka": {"group.min.session.timeout.ms": "600"}, "rabbitmq": {}}
 """What tests ask of a broker of their own: on Kafka, that a killed worker is missed soon."""
 
 

@@ -15,6 +15,7 @@ from edakit.delivery import Postpone
 from edakit.errors import (
     ClosedError,
     DecodeError,
+    EventValueError,
     HandlerConflictError,
     HandlerCountError,
     InvalidValueError,

@@ -346,7 +346,7 @@ def test_two_that_declare_a_queue_at_the_same_time_lose_nothing(url):
 
 def test_an_error_that_lasts_reaches_who_waits(url):
     mail, _ = recorder("mail")
-    app = App(mail, broker=f"{url}&session=0.4")  # shorter than these tests let their broker allow
+    app = App(mail, broker=f"{url}&session=0.5")  # shorter than these tests let their broker allow
     app.publish(added(1))
 
     with pytest.raises(BrokerError, match="session= in the address"):
