@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
+from amqp.exceptions import NotFound
 
 from edakit import Each, Poisson, Steady, measure
 from edakit.brokers import answering, machine
 from edakit.brokers.processes import free_ports
+from edakit.bus import Bus
 from edakit.classroom.course import promises, recorded_runs, side_by_side
 from edakit.cli import main
 from edakit.measuring import load_recording
@@ -167,3 +170,13 @@ def test_the_promises_are_those_of_the_conformance_suite():
     assert table.columns[0] == "question"
     assert any(name.startswith("kombu") for name in table.columns)
     assert any(name.startswith("edakit") for name in table.columns)
+
+
+def test_a_run_leaves_no_queue_on_rabbitmq(tmp_path, monkeypatch):
+    with real_broker("rabbitmq") as rabbitmq:
+        monkeypatch.setenv("EDAKIT_RABBITMQ", rabbitmq)
+        address = addresses(tmp_path)["RabbitMQ"]
+        run_on(address)
+
+        with closing(Bus(address)) as bus, pytest.raises(NotFound):
+            bus.connect().channel().queue_declare("cart", passive=True)

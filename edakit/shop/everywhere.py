@@ -14,6 +14,7 @@ import os
 import platform
 import sqlite3
 import tempfile
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,13 +26,14 @@ import msgspec
 
 import edakit
 from edakit.brokers import BrokerNotRunningError, Kafka, answering
-from edakit.bus import Bus
+from edakit.bus import EXCHANGE, Bus
+from edakit.delivery import dead_queue
 from edakit.events import Command, Event
 from edakit.measuring import Each, Poisson, Run, Steady, compare, measure, save_recording
 from edakit.shop.app import Shop, build_shop, state_hash
 from edakit.shop.events import AddItem, CartViewed, CheckOut, ProductViewed, RemoveItem
 
-__all__ = ["ADDRESSES", "RECORDED", "add_arguments", "addresses", "click", "kept", "run", "run_on"]
+__all__ = ["ADDRESSES", "RECORDED", "add_arguments", "addresses", "click", "kept", "leave", "run", "run_on"]
 
 ADDRESSES: Final = {"memory": "memory://", "sqlite": "sqlite:///shop.db", "RabbitMQ": "amqp://", "Kafka": "kafka://"}
 """The four brokers by name, and how the address of each begins."""
@@ -40,6 +42,10 @@ RECORDED: Final = Path("data") / "brokers"
 """Where the recording is, in the course's folder."""
 
 RATE, SECONDS, SEED = 100, 2, 7  # clicks [1/s], for how long [s], and of what is drawn; chapter 07 has the same
+
+
+OWN: Final = "ch07-"
+"""How the namespaces begin that are made here."""
 
 
 def click(number: int, random: Random) -> Event | Command:
@@ -64,7 +70,7 @@ def addresses(folder: str | Path) -> dict[str, str]:
     Args:
         folder: Where the file of `sqlite://` is to be.
     """
-    own = f"ch07-{uuid4().hex[:8]}"
+    own = f"{OWN}{uuid4().hex[:8]}"
     found = {"memory": ADDRESSES["memory"], "sqlite": f"sqlite:///{Path(folder, own).as_posix()}.db"}
     if rabbitmq := answering("rabbitmq"):
         found["RabbitMQ"] = _with(rabbitmq, namespace=own)
@@ -77,6 +83,18 @@ def _with(url: str, **options: str) -> str:
     """Add the *options* that *url* does not have."""
     added = "&".join(f"{name}={value}" for name, value in options.items() if f"{name}=" not in url)
     return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
+
+
+def leave(shop: Shop) -> None:
+    """Close the shop; what RabbitMQ keeps for it goes too, if `addresses` made its namespace. A file stays, and so do Kafka's topics."""
+    shop.close()
+    if shop.broker.startswith("amqp") and f"namespace={OWN}" in shop.broker:
+        with closing(Bus(shop.broker)) as bus:
+            channel = bus.connect().channel()
+            for name in shop.components:
+                channel.queue_delete(name)
+                channel.queue_delete(dead_queue(name))
+            channel.exchange_delete(EXCHANGE)
 
 
 def kept(shop: Shop) -> str:
@@ -94,7 +112,7 @@ def run_on(url: str, *, seed: int = SEED) -> tuple[Run, str]:
         found = measure(shop, Each(Poisson(RATE, SECONDS), click), first=Each(Steady(RATE, 0.3), click), clock="wall", seed=seed)
         return found, kept(shop)
     finally:
-        shop.close()
+        leave(shop)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
