@@ -55,6 +55,12 @@ def acks_at_the_end_of_the_shift(queue, pack):
         message.ack()
 
 
+def packs_messages(queue, pack):
+    while (message := queue.get()) is not None:
+        pack(message)
+        message.ack()
+
+
 def only_acks(queue, pack):
     while (message := queue.get()) is not None:
         message.ack()
@@ -76,6 +82,7 @@ def test_03_1_the_ack_after_the_work_passes():
         (never_acks, "Without an ack the broker keeps a message for the next worker, who packs it again."),
         (acks_whatever_happens, "It was acked although pack did not return"),
         (survives_a_kill, "It was acked although pack did not return"),
+        (packs_messages, "Seen: pack was given a message. Expected: the number of an order."),
         (acks_at_the_end_of_the_shift, "This happens when acks wait for the end of the shift"),
     ],
 )
@@ -111,10 +118,11 @@ def test_03_2_the_smallest_that_keeps_a_worker_busy_passes():
     [
         (lambda takes, round_trip: 1, "the worker is busy for 50 % of the time. Expected: 100 %. It waits for the broker. Each ack has to reach the broker"),
         (lambda takes, round_trip: max(2, math.ceil(round_trip / takes)), "Seen: 2 from prefetch_for(0.05, 0); when that worker is killed"),
-        (lambda takes, round_trip: 1 if not round_trip else 1 + int(round_trip / takes), "The order in the worker's hands counts as well."),
+        (lambda takes, round_trip: 1 + int(round_trip / takes), "A part of an order is left of the round trip, and needs a whole message."),
+        (lambda takes, round_trip: 2 if round_trip else 1, "The order in the worker's hands counts as well."),
         (lambda takes, round_trip: 100, "More than that makes the worker no faster. It takes orders away from others, and holds them when it dies."),
         (lambda takes, round_trip: 1 + round_trip / takes, "Messages are not divided."),
-        (lambda takes, round_trip: 0, "a whole number of 1 or more"),
+        (lambda takes, round_trip: 0, "Expected: a whole number of 1 or more. The order in the worker's hands counts as well."),
         (lambda takes, round_trip: True, "a whole number of 1 or more"),
     ],
 )

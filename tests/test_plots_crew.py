@@ -72,7 +72,7 @@ def test_what_two_hands_do_at_a_time_lies_side_by_side_and_ends_with_the_death(a
 def test_deaths_second_parcels_and_lost_orders_are_marked(ax):
     table = plot_work_per_worker(ax, DEADLY)
 
-    assert marks(ax)["killed"] == (400, 0)
+    assert marks(ax)["killed"] == (400, -0.35)
     assert marks(ax)["packed a second time"] == (600, 1)
     assert marks(ax)["never packed"][0] == 200
     assert named(ax) == ["an order", "delivered again", "its worker died", "killed", "packed a second time", "never packed"]
@@ -84,7 +84,7 @@ def test_an_order_that_came_back_and_was_packed_once_has_no_mark(ax):
     attempts = (Attempt(0, 0, False, 0.0, None, None), Attempt(0, 1, True, 0.5, 0.6, 0.6))
     plot_work_per_worker(ax, CrewRun(1, 2, attempts, (Death(0, 0.1),)))
 
-    assert marks(ax) == {"killed": (100, 0)}
+    assert marks(ax) == {"killed": (100, -0.35)}
 
 
 def test_what_still_waits_is_said(ax):

@@ -96,7 +96,8 @@ def _draw_lane(ax: Axes, run: CrewRun, worker: int, lane: int) -> list[str]:
         if not parcels[attempt.order] and attempt.ended is None:
             used += _mark(ax, "never packed", (attempt.began + end) / 2, y + thick / 2)
     for at in deaths:
-        used += _mark(ax, "killed", at, lane)
+        # On the upper edge: what became of an order that it had is marked inside.
+        used += _mark(ax, "killed", at, lane - HEIGHT / 2)
     return used
 
 
@@ -136,7 +137,7 @@ def _below(ax: Axes, handles: Sequence[Any]) -> None:
 def _row(run: CrewRun, worker: int) -> tuple[object, ...]:
     mine = [attempt for attempt in run.attempts if attempt.worker == worker]
     last = max((attempt.ended for attempt in mine if attempt.ended is not None), default=None)
-    return worker + 1, run.packed_by(worker), sum(attempt.redelivered for attempt in mine), None if last is None else round(MS * last, 1)
+    return worker + 1, run.packed_by(worker), len({attempt.order for attempt in mine if attempt.redelivered}), None if last is None else round(MS * last, 1)
 
 
 def _title(named: Mapping[str, CrewRun]) -> str:

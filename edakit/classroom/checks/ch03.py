@@ -50,6 +50,8 @@ class _Table:
 
     def pack(self, number: int) -> None:
         """Pack one order, or be killed before or after."""
+        if isinstance(number, _Message):
+            raise NotYetError("pack was given a message", "the number of an order", "pack knows orders by their numbers.", "pack(message.number)")
         packed = self.kills.get(next(self.calls))
         if packed is not False:
             self.parcels.append(number)
@@ -175,20 +177,26 @@ def check_03_2(prefetch_for: Callable[[float, float], int]) -> str:
         call = f"prefetch_for({takes:g}, {round_trip:g})"
         said = answered(prefetch_for(takes, round_trip), call)
         if isinstance(said, bool) or not isinstance(said, int) or said < 1:
-            raise NotYetError(
-                f"{said!r} from {call}", "a whole number of 1 or more", "Messages are not divided.", "what your function returns: round up with math.ceil"
-            )
+            because = "The order in the worker's hands counts as well." if said == 0 else "Messages are not divided."
+            raise NotYetError(f"{said!r} from {call}", "a whole number of 1 or more", because, "what your function returns: round up with math.ceil")
         busy = _busy(said, takes, round_trip)
         if busy < 1:
-            because = "Each ack has to reach the broker before the next message can come." if said == 1 else "The order in the worker's hands counts as well."
             raise NotYetError(
                 f"{said} from {call}, and the worker is busy for {100 * busy:.0f} % of the time",
                 "100 %",
-                f"It waits for the broker. {because}",
+                f"It waits for the broker. {_why_too_few(said, takes, round_trip)}",
                 "how many orders it packs during one round trip",
             )
         _is_the_smallest(said, call, takes, round_trip)
     return f"Tried: {len(CASES)} pairs, from no round trip at all to one of 22 orders. The worker never waits, and with one less it would."
+
+
+def _why_too_few(said: int, takes: float, round_trip: float) -> str:
+    if said == 1:
+        return "Each ack has to reach the broker before the next message can come."
+    if said > round_trip / takes:
+        return "A part of an order is left of the round trip, and needs a whole message."
+    return "The order in the worker's hands counts as well."
 
 
 def _busy(prefetch: int, takes: float, round_trip: float) -> float:
