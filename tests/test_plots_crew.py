@@ -80,6 +80,14 @@ def test_deaths_second_parcels_and_lost_orders_are_marked(ax):
     assert ax.get_title(loc="left") == "1 lost, 1 packed twice"
 
 
+def test_only_the_second_parcel_is_marked_when_the_first_one_was_packed_after_a_redelivery(ax):
+    deaths = (Death(0, 0.1), Death(0, 0.4))
+    attempts = (Attempt(0, 0, False, 0.0, None, None), Attempt(0, 0, True, 0.3, 0.4, None), Attempt(0, 0, True, 0.6, 0.7, 0.7))
+    plot_work_per_worker(ax, CrewRun(1, 1, attempts, deaths))
+
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "packed a second time"] == [700]
+
+
 def test_an_order_that_came_back_and_was_packed_once_has_no_mark(ax):
     attempts = (Attempt(0, 0, False, 0.0, None, None), Attempt(0, 1, True, 0.5, 0.6, 0.6))
     plot_work_per_worker(ax, CrewRun(1, 2, attempts, (Death(0, 0.1),)))

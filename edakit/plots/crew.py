@@ -84,14 +84,14 @@ def _draw_lane(ax: Axes, run: CrewRun, worker: int, lane: int) -> list[str]:
     hands = _hands(mine, deaths)
     thick = HEIGHT / (1 + max(hands, default=0))
     used: list[str] = []
-    parcels = run.parcels
+    parcels, first = run.parcels, _first_packed(run)
     for attempt, hand in zip(mine, hands, strict=True):
         y = lane - HEIGHT / 2 + hand * thick
         kind = "its worker died" if attempt.ended is None else "delivered again" if attempt.redelivered else "an order"
         end = _end(attempt, deaths)
         ax.broken_barh([(MS * attempt.began, MS * (end - attempt.began))], (y, thick), linewidth=0.6, **BARS[kind])
         used.append(kind)
-        if attempt.packed is not None and attempt.redelivered and parcels[attempt.order] > 1:
+        if attempt.packed is not None and attempt.packed > first[attempt.order]:
             used += _mark(ax, "packed a second time", attempt.packed, y + thick / 2)
         if not parcels[attempt.order] and attempt.ended is None:
             used += _mark(ax, "never packed", (attempt.began + end) / 2, y + thick / 2)
@@ -99,6 +99,12 @@ def _draw_lane(ax: Axes, run: CrewRun, worker: int, lane: int) -> list[str]:
         # On the upper edge: what became of an order that it had is marked inside.
         used += _mark(ax, "killed", at, lane - HEIGHT / 2)
     return used
+
+
+def _first_packed(run: CrewRun) -> dict[int, float]:
+    """Return for each order that was packed when that happened first [s]."""
+    times = sorted((attempt.packed, attempt.order) for attempt in run.attempts if attempt.packed is not None)
+    return {order: at for at, order in reversed(times)}
 
 
 def _mark(ax: Axes, sign: str, at: float, y: float) -> list[str]:
