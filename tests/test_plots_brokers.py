@@ -118,7 +118,7 @@ def test_a_replay_that_begins_later_is_drawn_where_it_begins_and_is_off(ax):
 
     assert table.rows == [("all", 1, 3, 1, 0), ("late", 2, 2, -1, -2)]
     assert [list(each.get_xdata()) for each in ax.lines[:2]] == [[1, 2, 3, 4], [2, 3, 4]]
-    assert ax.get_title(loc="left") == "All comes to the live state"
+    assert ax.get_title(loc="left") == "Comes to the live state: all"
     assert table.says == "all: 3 events give 1 pieces, 1 are right; late: 2 events give -1 pieces, 1 are right."
 
 
@@ -131,7 +131,7 @@ def test_a_guess_is_a_cross_at_the_end(ax):
 def test_where_no_replay_is_right_the_title_says_so(ax):
     plot_replay(ax, {"late": [1]}, live=2, unit="pieces")
 
-    assert ax.get_title(loc="left") == "No replay comes to the live state"
+    assert ax.get_title(loc="left") == "Comes to the live state: none"
     assert min(sizes(ax)) >= FONT
 
 

@@ -41,8 +41,8 @@ def plot_replay(ax: Axes, replays: Mapping[str, Sequence[float]], *, live: float
     if guess is not None:
         mark_guess(ax, longest, guess)
     right = [name for name, _, _, _, off in rows if not off]
-    title = f"{' and '.join(right) or 'No replay'} comes to the live state"
-    dress(ax, title=title[0].upper() + title[1:], x="Event of the log that was read", y=unit.capitalize())
+    title = f"Comes to the live state: {' and '.join(right) or 'none'}"
+    dress(ax, title=title, x="Event of the log that was read", y=unit.capitalize())
     legend(ax, loc="upper left")
     says = "; ".join(f"{name}: {count} events give {value:g} {unit}, {live:g} are right" for name, _, count, value, _ in rows)
     return Table(("replay", "first event", "events", unit, "off by"), rows, says=f"{says}.")

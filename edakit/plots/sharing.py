@@ -67,7 +67,7 @@ def _draw_paths(ax: Axes, sharing: Sharing) -> None:
 def _paths_title(sharing: Sharing) -> str:
     if not sharing.partitions:
         return f"Each event goes to the consumer that is free; {sharing.split} of {len(CARTS)} carts go to several"
-    idle = f"; {sharing.idle} of {sharing.consumers} consumers have no work" if sharing.idle else ""
+    idle = f"; consumers without work: {sharing.idle} of {sharing.consumers}" if sharing.idle else ""
     return f"Each cart leads to one partition, each partition to one consumer{idle}"
 
 

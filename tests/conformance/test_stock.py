@@ -6,9 +6,10 @@ import csv
 import subprocess
 import sys
 
+import kombu
 import pytest
 
-from tests.conformance.stock import QUESTIONS, ROOT, TRANSPORTS, ask
+from tests.conformance.stock import QUESTIONS, ROOT, TRANSPORTS, ask, mandatory_raises, missing_exchange_raises
 
 with (ROOT / "data" / "conformance.csv").open(encoding="utf-8") as _file:
     SAVED = {row["question"]: row for row in csv.DictReader(_file)}
@@ -34,6 +35,11 @@ def asked_apart(question, transport):
         except subprocess.TimeoutExpired:
             continue
     return "waits for ever"
+
+
+@pytest.mark.parametrize("question", [mandatory_raises, missing_exchange_raises], ids=lambda question: question.__name__)
+def test_kombu_tells_of_a_message_that_reaches_nobody_where_it_waits_for_confirms(question, rabbitmq):
+    assert question(lambda: kombu.Connection(rabbitmq, transport_options={"confirm_publish": True}))
 
 
 def test_ours_keep_every_promise_and_kombus_own_do_not():
