@@ -76,9 +76,10 @@ lint: $(STAMP)
 
 # One run of pytest for tests and chapters: a failing test then does not hide a failing chapter, and the last line counts both.
 # Much of it waits for brokers, browsers and processes, so two files run at a time; a file, and so a chapter, stays in order. JOBS=0 runs one after the other.
+# The files in folders come first: few tests, and the longest. xdist would begin with the files that have the most tests.
 JOBS := 2
 test: lint
-	EDAKIT_PROGRESS=0 $(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile \
+	EDAKIT_PROGRESS=0 $(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder \
 		--nbval --nbval-current-env --nbval-cell-timeout 60 tests $(wildcard notebooks) $(ARGS)
 
 chaos: $(STAMP)
