@@ -211,6 +211,7 @@ ERRORS = {
     "UncertainError": ("b", "p", "a"),
     "HandlerConflictError": ("c", "e", "a", "b"),
     "HandlerCountError": ("c", ["a", "b"]),
+    "InboxError": ("b", "p", "a"),
     "InvalidValueError": ("n", 1, "2"),
     "MessageTooLargeError": ("E", 2, 1),
     "PermissionDeniedError": ("b", "u", "publish", "topic t"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import time
 from collections import Counter
@@ -28,11 +29,14 @@ def lines(tmp_path, *rows: str) -> list[Line]:
 
 @pytest.fixture(scope="module")
 def real(online_retail):
-    """The real file's survey, and how long reading it took [s]."""
-    survey, start = Survey(), time.perf_counter()
+    """The real file's survey, and how much longer it took than Python's csv module needs for the rows alone [1]."""
+    begin = time.process_time()
+    with gzip.open(online_retail, "rt", encoding="utf-8", errors="replace", newline="") as file:
+        assert sum(1 for _ in csv.reader(file)) > 500_000
+    survey, between = Survey(), time.process_time()
     for _ in survey.watch(read_retail(online_retail)):
         pass
-    return survey, time.perf_counter() - start
+    return survey, (time.process_time() - between) / (between - begin)
 
 
 def test_a_line_is_read_with_its_price_in_pence_and_its_time_to_the_minute(tmp_path):
@@ -161,13 +165,14 @@ def test_a_part_of_the_data_set_is_told_from_the_whole(tmp_path):
 
 
 def test_all_lines_of_the_real_file_load_in_time_and_every_count_is_right(real):
-    survey, seconds = real
+    survey, times_as_long = real
 
     assert survey.facts == FACTS
     assert survey.verdict() == "This is the whole data set: 541,909 lines, and every count is as it should be."
     assert sum(survey.kinds.values()) == 541_909
     assert survey.kinds == {"added": 527_725, "returned": 8_704, "no product": 2_962, "write-off": 1_336, "price of zero or less": 1_179, "bad debt": 3}
-    assert seconds < 10
+    # csv alone reads it in 0.6 s where all of it loads in 6 s: ten seconds is what a user is promised.
+    assert times_as_long < 17
 
 
 def test_the_busiest_day_of_the_real_file_is_the_one_in_the_readme(real):

@@ -57,8 +57,15 @@ class Effects:
 
     def has_all(self, ids: list[str]) -> bool:
         """Return whether all of these events were applied."""
+        return self._applied(ids) == len(ids)
+
+    def has_any(self, ids: list[str]) -> bool:
+        """Return whether one of these events was applied."""
+        return self._applied(ids) > 0
+
+    def _applied(self, ids: list[str]) -> int:
         statement = "SELECT count(*) FROM applied WHERE id IN (SELECT value FROM json_each(?))"
-        return self.connection.execute(statement, (json.dumps(ids),)).fetchone()[0] == len(ids)
+        return self.connection.execute(statement, (json.dumps(ids),)).fetchone()[0]
 
     def ids(self) -> set[str]:
         """Return the ids of all events that were applied."""
