@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Error, expect, sync_playwright
 
-from edakit.lab import free_port
+from edakit.brokers.processes import free_ports
 
 VIEWPORT = {"width": 1300, "height": 1500}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -208,7 +208,8 @@ def _close(page):
 @contextmanager
 def running_lab(root, private):
     """Serve the folder *root*, with settings of its own in the folder *private*, and open a browser."""
-    token, port = secrets.token_hex(16), free_port()
+    # Not Lab's usual port: two test runs that begin at the same time would both find it free.
+    token, [port] = secrets.token_hex(16), free_ports(1)
     with _server(root, private, token, port) as address, sync_playwright() as playwright:
         expect.set_options(timeout=20_000)
         browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=FLAGS)

@@ -105,6 +105,7 @@ def test_a_newcomer_gets_only_what_comes_after_it_and_the_keyboard_is_enough(win
 
     window.element.get_by_role("button", name="Add to cart").focus()
     window.page.keyboard.press("Space")
+    window.shows(badge=4)  # before it is switched off
     window.page.keyboard.press("Tab")
     expect(window.switch("badge")).to_be_focused()
     window.page.keyboard.press("Space")

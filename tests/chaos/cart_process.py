@@ -110,6 +110,7 @@ def process(side, *arguments, wrong=None):
 
 def _run(telling, wrong, side, *arguments):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore Ctrl-C
     if wrong is not None:
         wrong()
     side(telling, *arguments)
