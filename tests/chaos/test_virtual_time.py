@@ -91,6 +91,6 @@ def test_r17_making_and_running_everything_again_leaves_nothing_behind():
     after = left_behind()
 
     tell("R17 memory", attempt=5, threads=after[0] - before[0], sockets=after[1] - before[1], queues=after[2] - before[2])
-    assert after == before
+    assert all(now <= then for now, then in zip(after, before, strict=True)), "what other tests left may go meanwhile"
     assert len(outputs[0]) == 100
     assert all(output == outputs[0] for output in outputs)
