@@ -119,9 +119,9 @@ def give_back(channel: Any, queue: str, count: int) -> None:
     channel.close()
     if not count:
         return
-    # A quorum queue does it some milliseconds later, and whoever asked meanwhile would be told that it is empty.
+    # A quorum queue does it some milliseconds later, on a busy machine more than a second, and whoever asked meanwhile would be told that it is empty.
     with connection.channel() as asking:
-        for pause in islice(pauses(0.001, 0.05), 20):
+        for pause in islice(pauses(0.001, 0.05), 120):
             found = asking.queue_declare(queue, passive=True)
             if found.message_count >= count or found.consumer_count:
                 return
