@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from unittest.mock import MagicMock
 from urllib.parse import urlsplit
 
 import amqp
 import pytest
+from amqp.protocol import queue_declare_ok_t
 from kombu.exceptions import MessageStateError
 
 from edakit import App
@@ -18,7 +20,7 @@ from edakit.faults_proxy import Proxy
 from edakit.transports import rabbitmq_publisher
 from edakit.transports.address import Login, parse_url, redact
 from edakit.transports.link import open_link
-from edakit.transports.rabbitmq_connection import Opener
+from edakit.transports.rabbitmq_connection import Opener, give_back
 from edakit.transports.rabbitmq_messages import Acks
 from edakit.transports.rabbitmq_subscription import RabbitSubscription
 from edakit.transports.rabbitmq_wire import Event, _Incoming
@@ -224,6 +226,19 @@ def test_foreign_properties_and_bytes_survive_a_move(link):
     assert (first.properties["message_id"], first.properties["priority"], first.content_type) == ("m-1", 3, "image/png")
     assert "expiration" not in first.properties, "a dead letter does not expire"
     assert (second.body, second.content_type) == (b"", None)
+
+
+def test_what_a_slow_queue_still_holds_for_a_get_is_waited_for():
+    """As RabbitMQ 3.10 answered under load: until a quorum queue has seen the channel end, it counts each basic_get as a consumer."""
+    answers = iter([(5, 4), (5, 4), (5, 4), (8, 1)])  # ready messages, consumers; three are taken, one consumer is another's
+    channel, asking = MagicMock(), MagicMock()
+    channel.connection.channel.return_value.__enter__.return_value = asking
+    asking.queue_declare.side_effect = lambda queue, passive: queue_declare_ok_t(queue, *next(answers))
+
+    give_back(channel, "q", 3)
+
+    channel.close.assert_called_once()
+    assert next(answers, None) is None, "it was asked until they were there"
 
 
 def test_headers_that_fit_into_no_frame_are_refused_before_they_cost_the_connection(link):

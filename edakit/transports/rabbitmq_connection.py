@@ -113,17 +113,19 @@ class Opener:
 
 
 def give_back(channel: Any, queue: str, count: int) -> None:
-    """Close *channel*, so that the *count* messages that it has not acked go back; return when they are there, unless others consume them."""
-    connection = channel.connection
-    # Not basic_nack: more than 32 at once come back in any order (RabbitMQ 3.10).
-    channel.close()
+    """Close *channel*, so that the *count* messages that it has not acked go back; return when they are there, or were there and others took them."""
     if not count:
+        channel.close()
         return
-    # A quorum queue does it some milliseconds later, on a busy machine more than a second, and whoever asked meanwhile would be told that it is empty.
-    with connection.channel() as asking:
+    with channel.connection.channel() as asking:
+        before = asking.queue_declare(queue, passive=True)
+        # Not basic_nack: more than 32 at once come back in any order (RabbitMQ 3.10).
+        channel.close()
+        # A quorum queue takes them back some milliseconds later, on a busy machine more than a second, and whoever asked meanwhile would be told
+        # that it is empty. Until then it counts each basic_get among its consumers; in one step it forgets them and has the messages again.
         for pause in islice(pauses(0.001, 0.05), 120):
             found = asking.queue_declare(queue, passive=True)
-            if found.message_count >= count or found.consumer_count:
+            if found.message_count >= before.message_count + count or found.consumer_count < before.consumer_count:
                 return
             time.sleep(pause)
 
