@@ -655,6 +655,20 @@ def test_a_bus_on_memory_is_private_and_a_named_one_is_shared():
     assert [event.cart_id for event in seen] == ["c-2"]
 
 
+@pytest.mark.parametrize("clocks", [("virtual", "virtual"), ("virtual", "wall"), ("wall", "virtual")])
+def test_who_shares_a_broker_shares_its_clock(clocks):
+    first, second = (App(recorder("mail")[0], broker=f"memory://{'-'.join(clocks)}", clock=clock) for clock in clocks)
+    first.publish(CartItemAdded(cart_id="c-1"))
+
+    with pytest.raises(VirtualTimeError, match=r"memory://\S+ is in use with another clock.*close the other app"):
+        second.publish(CartItemAdded(cart_id="c-2"))
+
+    first.close()
+    del first
+    gc.collect()
+    assert second.publish(CartItemAdded(cart_id="c-2")).queues == 1
+
+
 def test_clock_seed_and_broker_can_be_chosen_until_the_app_is_used():
     app = App(recorder("mail")[0])
     app.configure(clock="virtual", seed=7)

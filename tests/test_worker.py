@@ -228,11 +228,14 @@ def test_of_two_that_stand_by_one_takes_over_and_then_the_other(url, tmp_path):
             until(lambda: bus.link.consumers("cart") == 1)
 
 
-@pytest.mark.parametrize("broker", ["sqlite", "rabbitmq"])
+@pytest.mark.parametrize("broker", ["sqlite", "rabbitmq", "kafka"])
 def test_one_process_at_a_time_begins_to_serve_a_component(broker, url, request):
-    if broker == "rabbitmq":
-        url = f"{request.getfixturevalue('rabbitmq')}?namespace=t{uuid4().hex[:16]}"
+    if broker != "sqlite":
+        url = f"{request.getfixturevalue(broker)}?namespace=t{uuid4().hex[:16]}"
     inside, seen = [], []
+    with closing(Bus(url)) as bus:
+        for name in ("cart", "mail", "stock"):
+            bus.link.declare(name)
 
     def begin(names):
         with closing(Bus(url)) as bus:

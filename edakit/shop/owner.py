@@ -1,8 +1,8 @@
 """Of a component of the shop one process serves at a time; the others stand by.
 
 Who serves is seen by its consumers on the component's queue, which the broker takes away when it dies. Between the look whether a queue is free and the
-first consumer on it, only one process at a time may be: an exclusive queue on RabbitMQ, a locked file beside sqlite://. Kafka needs none for order, since
-a partition has one consumer; two processes that begin there in the same moment share the partitions of a component, and each keeps the keys in its own.
+first consumer on it, only one process at a time may be: an exclusive queue on RabbitMQ, on Kafka the only partition of a topic, a locked file beside
+sqlite://.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from edakit.brokers.processes import exclusively
 from edakit.bus import Bus
 from edakit.errors import BrokerError
+
+if TYPE_CHECKING:
+    from edakit.transports.kafka_link import KafkaLink
 
 __all__ = ["one_at_a_time", "served", "wait_until", "wait_until_free"]
 
@@ -56,6 +59,8 @@ def one_at_a_time(bus: Bus, names: Iterable[str]) -> Iterator[None]:
                 locks.enter_context(exclusively(Path(".".join(filter(None, (bus.address.name, bus.address.namespace, name, "lock"))))))
             elif bus.address.scheme.startswith("amqp"):
                 locks.enter_context(_locked(bus, f"edakit.{name}"))
+            elif bus.address.scheme.startswith("kafka"):
+                locks.enter_context(cast("KafkaLink", bus.link).alone(name))
         yield
 
 

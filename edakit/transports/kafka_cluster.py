@@ -9,7 +9,8 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -234,6 +235,23 @@ class Cluster:
             warnings.simplefilter("ignore", DeprecationWarning)
             found = self._again("describe the group", group, lambda: self._admin.list_groups(group, timeout=_TRY))
         return sum(len(each.members) for each in found)
+
+    @contextmanager
+    def alone(self, group: str, topic: str, session: float) -> Iterator[None]:
+        """Be the one member of *group* that has the only partition of *topic*; who comes meanwhile waits, after a death until its *session* ends [s].
+
+        The group gives a partition to another member only when the one that had it has let go, or has not polled for five minutes; this one does neither.
+        """
+        settings = {"group.id": group, "enable.auto.commit": False, "session.timeout.ms": int(session * 1000), "partition.assignment.strategy": "range"}
+        member = self.consumer(settings)
+        try:
+            member.subscribe([topic])
+            while not member.assignment():
+                if (heard := member.poll(_SOON)) and (reason := heard.error()) and reason.code() not in _PASSING:
+                    raise self.error(reason, "join the group", group)
+            yield
+        finally:
+            member.close()
 
     def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
         """Set what a consumer group without members has committed."""

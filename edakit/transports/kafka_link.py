@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
@@ -244,6 +245,10 @@ class KafkaLink(Link):
     def consumers(self, queue: str) -> int:
         """Count the members of its group; one that was killed counts until its session ends."""
         return self.cluster.members(self._prefix + queue)
+
+    def alone(self, queue: str) -> AbstractContextManager[None]:
+        """Be the one of all processes that is inside this context for *queue*, which has been declared."""
+        return self.cluster.alone(f"{self._prefix}{queue}.owner", self._topic(queue), self._session)
 
     def backlog(self, queue: str) -> int:
         """Count what waits. Events that the queue's consumers will pass over are among it until they have done so."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 import kombu
 
 from edakit.codec import CONTENT_TYPE
+from edakit.errors import VirtualTimeError
 from edakit.transports.broker import Broker
 from edakit.transports.link import EXCHANGE, Link, Subscription
 from edakit.transports.memory import Transport
@@ -137,11 +138,25 @@ class MemorySubscription:
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> MemoryLink:
-    """Return a link to a broker of its own, or to the one that has this name in this process."""
+    """Return a link to a broker of its own, or to the one that has this name in this process.
+
+    Raises:
+        VirtualTimeError: who shares this name has another clock, and one of the two is virtual.
+    """
     if not address.name:
         return MemoryLink(Broker(now_ns))
     name = f"{address.name}?{address.namespace}"
     broker = Broker.named.get(name)
     if broker is None:
         broker = Broker.named[name] = Broker(now_ns)
+    elif broker.now_ns != now_ns and (_virtual(broker.now_ns) or _virtual(now_ns)):
+        del broker  # a traceback would keep it when the other app has gone
+        raise VirtualTimeError(
+            f"memory://{address.name} is in use with another clock, and what waits for its time there would wait by that one; "
+            "close the other app, give this one another name, or put all components into one app"
+        )
     return MemoryLink(broker)
+
+
+def _virtual(now_ns: Callable[[], int]) -> bool:
+    return bool(getattr(getattr(now_ns, "__self__", None), "virtual", False))
