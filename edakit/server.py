@@ -149,7 +149,7 @@ class Server:
         elif isinstance(error, InboxError) and component.ack == "after" and self.retrying:
             # No attempt of the handler: however long the database stays away, its events do not become dead letters.
             self._give_back(delivery, NS, "retried", counts=False)
-            self.errors[:] = [*(each for each in self.errors if not isinstance(each, InboxError)), error]
+            self.note(error)
         elif component.ack == "after" and delivery.attempt < component.max_attempts and self.retrying:
             self._give_back(delivery, component.backoff.delay_ns(delivery.attempt, self.random), "retried")
         else:
@@ -197,9 +197,13 @@ class Server:
             return
         self._settle(delivery, "dead")
         error.add_note(f"The event is kept: app.dead_letters({self.name!r}) shows it, app.redrive({self.name!r}) tries it again.")
-        self.errors.append(error)
+        self.note(error)
         if self.raising:
             raise error
+
+    def note(self, error: BaseException) -> None:
+        """Remember that something failed: the first and the last such, since each holds its frames, and what they had in hand."""
+        self.errors[1:] = [error]
 
     def _give_back(self, delivery: Delivery, delay_ns: int, outcome: str, *, counts: bool = True) -> None:
         due_ns = self.now_ns() + delay_ns

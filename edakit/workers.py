@@ -55,7 +55,7 @@ class Workers:
             self._serve(worker)
         except BaseException as error:  # noqa: BLE001 (a thread has no caller to raise to)
             if not self.stopping:
-                self.server.errors.append(error)
+                self.server.note(error)
 
     @property
     def ended(self) -> bool:
