@@ -422,6 +422,37 @@ def test_a_finalizer_in_the_middle_of_a_transaction_joins_it(url):
     bus.close()
 
 
+class Interrupted:
+    """A connection to a file whose user presses Ctrl-C as a transaction begins."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, statement, *values):
+        found = self.connection.execute(statement, *values)
+        if statement == "BEGIN IMMEDIATE":
+            raise KeyboardInterrupt
+        return found
+
+
+def test_after_ctrl_c_as_a_transaction_begins_what_is_published_is_committed(url, monkeypatch):
+    bus, other = Bus(url), Bus(f"{url}&sync=full")  # another mode: another connection to the file, as from another process
+    queue(bus)
+    with monkeypatch.context() as patch:
+        patch.setattr(bus.link.file, "connection", Interrupted(bus.link.file.connection))
+        with pytest.raises(KeyboardInterrupt):
+            bus.publish(added(1))
+
+    bus.publish(added(2))
+
+    assert other.backlog("mail") == 1
+    bus.close()
+    other.close()
+
+
 # What a file can do to us: each a clear error, and nothing lost.
 
 

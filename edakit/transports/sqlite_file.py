@@ -129,15 +129,18 @@ class File:
             if self.connection.in_transaction:
                 # This very thread is in the middle of one, and a finalizer closes an app that nobody refers to any more.
                 return work(self.connection)
-            self.connection.execute("BEGIN IMMEDIATE")
+            begun = False
             try:
+                # Ctrl-C may come when this has begun one: left open, each later write would join it, and none would ever be committed.
+                self.connection.execute("BEGIN IMMEDIATE")
+                begun = True
                 result = work(self.connection)
                 self.connection.execute("COMMIT")
             except BaseException as error:
                 with suppress(sqlite3.Error):
                     if self.connection.in_transaction:
                         self.connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
+                if begun and isinstance(error, sqlite3.Error):
                     raise self.explained(error) from error
                 raise
             return result
