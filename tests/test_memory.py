@@ -135,6 +135,16 @@ def test_mandatory_raises_when_nobody_is_bound(broker):
             producer.publish("x", routing_key="order.placed", mandatory=True)
 
 
+def test_mandatory_does_not_raise_where_a_queue_is_bound_and_drops_the_message(broker):
+    with connect(broker) as connection:
+        _, producer = declared(connection, "mail")
+        broker.declare_queue("mail", bound=1, when_full="drop newest")
+        for number in range(2):
+            producer.publish(number, routing_key="cart.added", mandatory=True)
+
+    assert len(broker.queue("mail")) == 1
+
+
 def test_an_exchange_or_queue_that_is_not_there_is_an_error(broker):
     with connect(broker) as connection:
         channel = connection.channel()

@@ -178,8 +178,7 @@ class Broker:
             ChannelError: there is no such exchange.
         """
         with self.lock:
-            names = self._exchange(exchange).route(routing_key) if exchange else (routing_key,) if routing_key in self.queues else ()
-            queues = self.queues
+            names, queues = self.route(exchange, routing_key), self.queues
             taken = len(names)
             for name in names:
                 if queues[name].bound is not None:
@@ -188,6 +187,14 @@ class Broker:
                 queue = queues[name]
                 queue.append(Message(content, queue))
             return taken
+
+    def route(self, exchange: str, routing_key: str) -> tuple[str, ...]:
+        """Return the names of the queues that are bound, whether or not they have room.
+
+        Raises:
+            ChannelError: there is no such exchange.
+        """
+        return self._exchange(exchange).route(routing_key) if exchange else (routing_key,) if routing_key in self.queues else ()
 
     def _publish_bounded(self, targets: list[Queue], content: Content) -> int:
         refusing = [queue for queue in targets if not queue.when_full.startswith("drop")]

@@ -35,7 +35,7 @@ class Channel(WakingChannel):
     def basic_publish(self, message: Content, exchange: str, routing_key: str, mandatory: bool = False, **_: Any) -> int:
         """Publish; return how many queues took it."""
         taken = self.broker.publish(exchange, routing_key, message)
-        if mandatory and not taken:
+        if mandatory and not taken and not self.broker.route(exchange, routing_key):
             raise UnroutableEventError(routing_key, self.broker.exchanges[exchange].bindings() if exchange else ())
         return taken
 
