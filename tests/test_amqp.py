@@ -23,7 +23,7 @@ from edakit.transports.link import open_link
 from edakit.transports.rabbitmq_connection import Opener, give_back
 from edakit.transports.rabbitmq_messages import Acks
 from edakit.transports.rabbitmq_subscription import RabbitSubscription
-from edakit.transports.rabbitmq_wire import Event, _Incoming
+from edakit.transports.rabbitmq_wire import Connection, Event, _Incoming
 from tests.real_brokers import require_installed
 from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
 from tests.tls import CERTIFICATES, tls_server
@@ -193,6 +193,15 @@ def test_our_own_message_is_written_as_py_amqp_writes_it():
     mixed = texts | {"count": 3}
     properties["application_headers"] = mixed
     assert Event(b"{}", "application/json", mixed)._serialize_properties() == amqp.Message(b"{}", **properties)._serialize_properties()
+
+
+def test_no_larger_frames_are_agreed_than_are_read_whatever_the_broker_would_send():
+    for offered, agreed in ((1_048_576, 131_072), (0, 131_072), (8_192, 8_192)):
+        connection = Connection("h")
+        connection.send_method = MagicMock()
+        connection._on_tune(2047, offered, 60)
+
+        assert connection.send_method.call_args.args[2] == (2047, agreed, 0)
 
 
 def test_a_header_that_cannot_be_read_costs_its_message_and_not_the_connection():

@@ -270,6 +270,10 @@ class Connection(pyamqp.Connection):  # type: ignore[misc]  # kombu is not typed
         kind = _Secure if ssl else _Plain
         return kind(host, connect_timeout=connect_timeout, ssl=ssl, **options)
 
+    def _on_tune(self, channel_max: int, frame_max: int, server_heartbeat: int, *arguments: Any) -> None:
+        """Agree on frames that `read_frame` takes; py-amqp would let the broker send as large ones as it likes."""
+        super()._on_tune(channel_max, min(frame_max or _Reader.frame_max, _Reader.frame_max), server_heartbeat, *arguments)
+
     def blocking_read(self, timeout: float | None = None) -> bool:
         """Handle one frame, waiting for it up to *timeout* [s], by default `polite`; return whether a whole method was handled."""
         self.transport.patience = self.polite if timeout is None else timeout
