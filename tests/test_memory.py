@@ -11,6 +11,7 @@ from amqp.exceptions import ChannelError
 
 from edakit.errors import QueueFullError, UnroutableEventError
 from edakit.transports.broker import Broker
+from edakit.transports.local import MemoryLink
 from edakit.transports.memory import Transport
 from edakit.transports.routing import matches
 
@@ -249,6 +250,34 @@ def test_a_full_queue_does_not_wait_within_one_thread(broker):
 
     with pytest.raises(QueueFullError):
         broker.publish("", "q", (b"x", {}, None, None, {}))
+
+
+def test_what_finds_a_full_queue_is_not_moved_and_stays_where_it_is(broker):
+    link = MemoryLink(broker)
+    link.declare("mail", bound=1)
+    link.declare("mail.dead")
+    for body in (b"1", b"2"):
+        broker.publish("", "mail.dead", (body, {}, None, None, {}))
+
+    with pytest.raises(QueueFullError):
+        link.move("mail.dead", "mail", dict)
+
+    assert [message.body for message in link.browse("mail.dead")] == [b"2"]
+
+
+def test_two_that_move_at_the_same_time_share_what_is_there(broker):
+    link = MemoryLink(broker)
+    link.declare("mail")
+    link.declare("mail.dead")
+    for body in (b"1", b"2"):
+        broker.publish("", "mail.dead", (body, {}, None, None, {}))
+
+    def headers(known):
+        broker.queue("mail.dead").ready.clear()  # what another thread does meanwhile
+        return known
+
+    assert link.move("mail.dead", "mail", headers) == 1
+    assert link.backlog("mail") == 1
 
 
 def test_routes_follow_bind_unbind_and_delete(broker):

@@ -70,9 +70,15 @@ class MemoryLink(Link):
         """Move what waits in *source* now."""
         # Counted first: with workers running, one that comes back at once must not be moved for ever.
         waiting = self.backlog(source)
-        for _ in range(waiting):
+        for moved in range(waiting):
             message = self._channel.basic_get(source)
-            self.put(target, message, headers(message.headers))
+            if message is None:  # another thread moves them too
+                return moved
+            try:
+                self.put(target, message, headers(message.headers))
+            except BaseException:
+                message.requeue()  # where it could not go, it stays
+                raise
             message.ack()
         return waiting
 
