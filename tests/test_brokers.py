@@ -367,6 +367,25 @@ def test_a_state_file_that_cannot_be_read_does_not_hide_the_server(fake):
     assert len(marked(new.mark)) == 2
 
 
+class WithProcess0(psutil.Process):
+    """A process of macOS or Windows, where one has the number 0, and nobody can wait for it."""
+
+    def __init__(self, pid=None):
+        if pid == 0:
+            self._pid = pid
+        else:
+            super().__init__(pid)
+
+
+def test_a_node_that_is_stopped_can_be_erased_where_there_is_a_process_0(fake, monkeypatch):
+    monkeypatch.setattr(psutil, "Process", WithProcess0)
+
+    with start("fake") as node:
+        assert node.alive
+
+    assert not node.folder.exists()
+
+
 def test_kill_and_restart_keep_port_and_data(fake):
     with start("fake") as node:
         first, port = node.state.pid, node.port

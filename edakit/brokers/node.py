@@ -156,8 +156,9 @@ class Node(ABC):
     def kill(self) -> None:
         """End the server and all that it started, at once, as a power cut would (kill -9); its data stay."""
         kill(self.mark)
-        with suppress(psutil.Error):  # a child of ours that had ended by itself would stay a zombie
-            psutil.Process(self.state.pid).wait(timeout=0)
+        if self.state.pid:  # on macOS and Windows there is a process 0, for which nobody can wait
+            with suppress(psutil.Error):  # a child of ours that had ended by itself would stay a zombie
+                psutil.Process(self.state.pid).wait(timeout=0)
         self._write(0)
 
     def _server(self) -> list[psutil.Process]:
