@@ -220,6 +220,19 @@ def test_a_publisher_waits_for_room_that_another_process_makes(url):
     other.close()
 
 
+def test_a_full_queue_drops_its_oldest_event_and_none_that_its_key_waits_for(url):
+    bus = Bus(url)
+    queue(bus, bound=1, when_full="drop oldest")
+    bus.publish(added(1))
+    with taker(bus) as taking:
+        taking.take().retry(time.time_ns() + 60_000_000_000)
+        bus.publish(added(2))
+        bus.publish(added(3))
+
+    assert numbers(bus.link.browse("mail")) == [1, 3]
+    bus.close()
+
+
 def test_opening_and_closing_leaves_one_file_and_no_thread(path):
     before = threading.active_count()
     with connect(path) as connection:
