@@ -36,7 +36,13 @@ class Running:
         for workers in self.workers.values():
             workers.stopping = True
         self.loop = None
-        return [name for name in list(self.servers) if not self.drop(name, max(0.1, deadline - time.monotonic()))]  # some to wake up in
+        late = [name for name, workers in self.workers.items() if not workers.stop(max(0.1, deadline - time.monotonic()))]  # some to wake up in
+        # All at once: where a broker has stopped to answer, each waits some seconds for its goodbye.
+        for server in self.servers.values():
+            server.subscription.leave()
+        for name in list(self.servers):
+            self.drop(name, 0.0)
+        return late
 
     def end(self) -> None:
         """Stop the threads and close the bus."""

@@ -6,6 +6,8 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+from edakit import App, Component
+from edakit.transports.local import MemorySubscription
 from edakit.workers import ThreadWorkers
 
 
@@ -35,3 +37,15 @@ def test_a_thread_that_was_about_to_sleep_when_it_was_stopped_ends():
     assert workers.stop(timeout=5)
     assert workers.ended
     assert workers.server.errors == []
+
+
+def test_all_begin_to_leave_the_broker_before_the_first_waits_for_its_goodbye(monkeypatch):
+    told, close = [], MemorySubscription.close
+    monkeypatch.setattr(MemorySubscription, "leave", lambda subscription: told.append("leaves"))
+    monkeypatch.setattr(MemorySubscription, "close", lambda subscription: (told.append("waits"), close(subscription)))
+    app = App(Component("mail"), Component("stock")).start()
+    told.clear()
+
+    app.stop()
+
+    assert told == ["leaves", "leaves", "waits", "waits"]

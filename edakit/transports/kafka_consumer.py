@@ -165,11 +165,15 @@ class KafkaSubscription:
         with self.lock:
             return bool(self._marks) and all(mark.next >= 0 for mark in self._marks.values())
 
+    def leave(self) -> None:
+        """Begin to end it, without waiting."""
+        self._closing = True
+
     def close(self) -> None:
         """Commit what is done, and leave the group: others get the rest."""
         if self.cluster.forked:
             return
-        self._closing = True
+        self.leave()
         if self._thread is not threading.current_thread():
             self._thread.join(PARTING)
         self.on_close()

@@ -97,6 +97,9 @@ class Subscription(Protocol):
 
     def __len__(self) -> int: ...
 
+    def leave(self) -> None:
+        """Begin to end it, without waiting; `close` waits. Several that leave before the first is closed take no longer than one."""
+
     def close(self) -> None:
         """End it; what was taken and not acked goes back to the queue, and to no other subscriber."""
 

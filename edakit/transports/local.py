@@ -135,6 +135,9 @@ class MemorySubscription:
     def __len__(self) -> int:
         return len(self._queue)
 
+    def leave(self) -> None:
+        """Do nothing: a close waits for nobody."""
+
     def close(self) -> None:
         """End it; what was taken and not acked goes back."""
         with self._queue.broker.lock:

@@ -274,6 +274,8 @@ class RabbitLink(Link):
             return
         self.closed = True
         for subscription in list(self._subscriptions):
+            subscription.leave()
+        for subscription in list(self._subscriptions):
             subscription.close()
         for connection in self._connections:
             connection.release()

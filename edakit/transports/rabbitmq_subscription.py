@@ -270,10 +270,14 @@ class RabbitSubscription:
             question.answer = Count(0, 0, 0, 0)
             question.answered.set()
 
-    def close(self) -> None:
-        """End it: what is done is acked, what was taken and not acked goes back to the queue."""
+    def leave(self) -> None:
+        """Begin to end it, without waiting."""
         self._closing = True
         self._ring()
+
+    def close(self) -> None:
+        """End it: what is done is acked, what was taken and not acked goes back to the queue."""
+        self.leave()
         if self._thread is not threading.current_thread():
             self._thread.join(5.0)
         self._bell.close()

@@ -177,6 +177,9 @@ class SqliteSubscription:
     def __len__(self) -> int:
         return len(self._consumer)
 
+    def leave(self) -> None:
+        """Do nothing: a close waits for nobody but the file."""
+
     def close(self) -> None:
         """End it; what was taken and not acked goes back."""
         if self._listener is not None:
