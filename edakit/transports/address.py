@@ -93,11 +93,18 @@ def _scheme(url: str) -> str | None:
 
 
 def redact(text: str) -> str:
-    """Return *text* with `***` in place of each password that stands in a URL; for whatever is shown, logged or raised."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    """Return *text* with `***` in place of a password that stands in a URL, or in an option of one; for whatever is shown, logged or raised."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
-_PASSWORD = re.compile(r"(://[^\s/:@'\"]*|^(?!\w+://)[^\s/:@'\"]*):[^\s'\"]*@")  # up to the last @: a password that nobody quoted may hold one
+# Up to the last @: a password that nobody quoted may hold one, and anything else. Behind :/// is a path, with no password in front of it.
+_PASSWORD = re.compile(r"(://(?!/)[^:@]*|^(?!.*://)[^:@]*):.*@", re.DOTALL)
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)[^&\s]+", re.IGNORECASE)
+
+
+def _quoted(part: str) -> str:
+    """Return a *part* of a URL to be shown in an error, unless it may be the end of a password that nobody quoted."""
+    return "***" if "@" in part else repr(part)
 
 
 def _login(shown: str, parts: SplitResult) -> Login | None:
@@ -124,10 +131,10 @@ def _options(shown: str, parts: SplitResult, checks: Mapping[str, Check]) -> dic
     """Return the options of a URL, each known and of a value that makes sense: nothing is silently ignored."""
     found: dict[str, str] = {}
     if parts.fragment:
-        raise BrokerURLError(shown, f"what follows the # has no meaning here ({parts.fragment!r}); in a path, write %23 for #")
+        raise BrokerURLError(shown, f"what follows the # has no meaning here ({_quoted(parts.fragment)}); in a path or a password, write %23 for #")
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in checks:
-            raise BrokerURLError(shown, f"the option {name!r} is unknown; known: {', '.join(checks)}")
+            raise BrokerURLError(shown, f"the option {_quoted(name)} is unknown; known: {', '.join(checks)}")
         if name in found:
             raise BrokerURLError(shown, f"the option {name!r} is given twice")
         if expected := checks[name](value):
@@ -156,7 +163,9 @@ def _read_memory(shown: str, parts: SplitResult) -> tuple[str, dict[str, Check]]
 
 def _read_sqlite(shown: str, parts: SplitResult) -> tuple[str, dict[str, Check]]:
     if parts.netloc:
-        raise BrokerURLError(shown, f"{parts.netloc!r} would be a host; write sqlite:///shop.db for a file here, sqlite:////folder/shop.db for a whole path")
+        raise BrokerURLError(
+            shown, f"{_quoted(parts.netloc)} would be a host; write sqlite:///shop.db for a file here, sqlite:////folder/shop.db for a whole path"
+        )
     path = unquote(parts.path[1:])
     if not path or path.endswith(("/", "\\")) or path == ":memory:" or "\0" in path:
         raise BrokerURLError(shown, "it names no file; write sqlite:///shop.db, or memory:// for a bus without a file")
