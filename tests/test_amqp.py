@@ -59,6 +59,12 @@ def test_a_wrong_address_is_refused_without_its_password(url):
     assert "ret" not in str(caught.value).partition("; in a password")[0]
 
 
+@pytest.mark.parametrize("scheme", ["amqp", "amqps", "kafka", "kafkas"])
+def test_a_port_0_is_refused_and_not_taken_for_the_usual_one(scheme):
+    with pytest.raises(BrokerURLError, match="its port is no number from 1 to 65535"):
+        parse_url(f"{scheme}://h:0")
+
+
 def test_no_repr_shows_a_password():
     address = parse_url("amqp://u:secret@h")
 

@@ -111,9 +111,11 @@ def _login(shown: str, parts: SplitResult) -> Login | None:
     if parts.scheme not in _PORTS:
         return None
     try:
-        port = parts.port or _PORTS[parts.scheme]
+        port = _PORTS[parts.scheme] if parts.port is None else parts.port
     except ValueError:
-        raise BrokerURLError(shown, "its port is no number from 1 to 65535; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @") from None
+        port = 0
+    if not port:
+        raise BrokerURLError(shown, "its port is no number from 1 to 65535; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @")
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     host, vhost = parts.hostname, unquote(parts.path[1:]) or "/"
     if host and parts.scheme.startswith("kafka"):
