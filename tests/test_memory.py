@@ -265,6 +265,17 @@ def test_what_finds_a_full_queue_is_not_moved_and_stays_where_it_is(broker):
     assert [message.body for message in link.browse("mail.dead")] == [b"2"]
 
 
+def test_a_look_and_a_closed_subscription_leave_no_connection(broker):
+    link = MemoryLink(broker)
+    link.declare("mail")
+    before = len(link._connections)
+
+    link.browse("mail")
+    link.subscribe("mail", 1).close()
+
+    assert len(link._connections) == before
+
+
 def test_two_that_move_at_the_same_time_share_what_is_there(broker):
     link = MemoryLink(broker)
     link.declare("mail")

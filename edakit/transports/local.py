@@ -21,7 +21,7 @@ class MemoryLink(Link):
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self._connections: list[Any] = []
+        self._connections: dict[Any, None] = {}
         self._channel = self.connect().channel()
         self._channel.exchange_declare(EXCHANGE, "topic", durable=True)
 
@@ -37,7 +37,7 @@ class MemoryLink(Link):
     def connect(self) -> Any:
         """Open one more kombu connection to the same broker."""
         connection = kombu.Connection(transport=Transport, transport_options={"broker": self.broker})
-        self._connections.append(connection)
+        self._connections[connection] = None
         return connection
 
     def declare(self, queue: str, *, bound: int | None = None, when_full: str = "raise", on_drop: Callable[[Any], None] | None = None) -> None:
@@ -61,9 +61,10 @@ class MemoryLink(Link):
 
     def browse(self, queue: str) -> list[Any]:
         """Return what waits."""
-        channel = self.connect().channel()
+        connection = self.connect()
+        channel = connection.channel()
         messages = list(iter(lambda: channel.basic_get(queue), None))
-        channel.close()
+        self._release(connection)
         return messages
 
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
@@ -94,19 +95,23 @@ class MemoryLink(Link):
 
     def subscribe(self, queue: str, prefetch: int) -> Subscription:
         """Open a subscription."""
-        return MemorySubscription(self.connect(), queue)
+        return MemorySubscription(self.connect(), queue, self._release)
+
+    def _release(self, connection: Any) -> None:
+        connection.release()
+        self._connections.pop(connection, None)
 
     def close(self) -> None:
         """Close every connection."""
-        for connection in self._connections:
-            connection.release()
+        for connection in list(self._connections):
+            self._release(connection)
 
 
 class MemorySubscription:
     """Messages of one queue in this process."""
 
-    def __init__(self, connection: Any, queue: str) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, queue: str, release: Callable[[Any], None]) -> None:
+        self._connection, self._release = connection, release
         self._channel = connection.channel()
         self._queue = self._channel.broker.queue(queue)
         self._listener: Callable[[], None] | None = None
@@ -143,7 +148,7 @@ class MemorySubscription:
         with self._queue.broker.lock:
             if self._listener in self._queue.listeners:
                 self._queue.listeners.remove(self._listener)
-        self._connection.release()
+        self._release(self._connection)
 
 
 def open_link(address: Any, now_ns: Callable[[], int]) -> MemoryLink:
