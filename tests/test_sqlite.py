@@ -24,7 +24,7 @@ from edakit.transports.sqlite_consumer import Consumer
 from edakit.transports.sqlite_file import File
 from edakit.transports.sqlite_keeper import Keeper
 from edakit.transports.sqlite_store import Store
-from tests.conformance.helpers import Taker, added, numbers, queue, taker, until
+from tests.conformance.helpers import Taker, added, numbers, opened, queue, taker, until
 from tests.shop_language import CartItemAdded, OrderPlaced, recorder
 
 
@@ -625,6 +625,26 @@ except BrokerError as error:
         (Path(folder) / "shop.db").chmod(0o644)
 
     assert "may be read but not written" in told or "cannot be opened" in told, told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody remove a file that is open")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_was_removed_under_us_is_told_and_takes_no_event_that_nobody_would_find(path, url, replaced):
+    bus = Bus(url)
+    queue(bus)
+    for end in ("", "-wal", "-shm"):
+        Path(path + end).unlink()
+    if replaced:
+        Path(path).touch()
+
+    with pytest.raises(BrokerError, match="somebody has removed or replaced it while it was open here"):
+        bus.publish(added(1))
+    with pytest.raises(BrokerError, match="then try again"):
+        Bus(url)
+    bus.close()
+    with opened(url) as again:
+        queue(again)
+        assert again.publish(added(1)).queues == 1
 
 
 def test_use_after_close_says_so_also_through_kombu(path):

@@ -64,6 +64,7 @@ class File:
         self.keeper: Any = None
         self.troubled_at: float | None = None
         self._version = -1
+        self._there: os.stat_result | None = None
         try:
             self.connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=200)
         except sqlite3.Error as error:
@@ -71,6 +72,7 @@ class File:
         self.closed = False
         try:
             self._prepare()
+            self._there = path.stat()
         except BaseException:
             self.closed = True
             self.connection.close()
@@ -92,6 +94,7 @@ class File:
             file = cls.opened.get((str(whole), sync))
             if file is None:
                 file = cls.opened[str(whole), sync] = File(whole, sync)
+            file.check_there()
             file.users += 1
             return file
 
@@ -129,6 +132,7 @@ class File:
             if self.connection.in_transaction:
                 # This very thread is in the middle of one, and a finalizer closes an app that nobody refers to any more.
                 return work(self.connection)
+            self.check_there()
             begun = False
             try:
                 # Ctrl-C may come when this has begun one: left open, each later write would join it, and none would ever be committed.
@@ -199,6 +203,20 @@ class File:
             raise ForkedError(self.name, self.process, os.getpid())
         if self.closed:
             raise ClosedError(f"the connection to {self.name}")
+
+    def check_there(self) -> None:
+        """Make sure that what is open here is what others find under its name: SQLite goes on writing to a file that was removed.
+
+        Raises:
+            BrokerError: somebody has removed or replaced it.
+        """
+        try:
+            there = self._there is None or os.path.samestat(self._there, self.path.stat())
+        except FileNotFoundError:
+            there = False
+        if not there:
+            problem = "somebody has removed or replaced it while it was open here, and nobody else would find what is written"
+            raise BrokerError(self.name, problem, "close what has it open here, with close() or by a new start of the kernel, then try again")
 
     def explained(self, error: sqlite3.Error) -> BrokerError:
         """Return what *error* means to who uses the broker."""
