@@ -466,6 +466,44 @@ def test_after_ctrl_c_as_a_transaction_begins_what_is_published_is_committed(url
     other.close()
 
 
+def test_a_finalizer_in_the_middle_of_a_transaction_does_not_wait_for_who_waits_for_its_end(url):
+    bus, dying = Bus(url), Bus(url)
+    queue(bus)
+    taking = Taker(dying)
+    lock = taking.subscription._consumer.lock
+
+    def held():
+        found = []
+
+        def look():
+            if lock.acquire(blocking=False):
+                lock.release()
+            else:
+                found.append(lock)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        looking.join()
+        return found
+
+    def finalizer(connection):
+        waiting.start()
+        until(held)
+        dying.close()
+
+    waiting = threading.Thread(target=taking.subscription.get, daemon=True)
+    transaction = threading.Thread(target=bus.link.file.write, args=[finalizer], daemon=True)
+    transaction.start()
+    transaction.join(10)
+
+    assert not transaction.is_alive()
+    waiting.join()
+    bus.publish(added(1))
+    with taker(bus) as again:
+        assert numbers(again.take_all(1)) == [1]
+    bus.close()
+
+
 # What a file can do to us: each a clear error, and nothing lost.
 
 

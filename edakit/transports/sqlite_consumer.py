@@ -7,8 +7,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -160,16 +160,28 @@ class Consumer:
         """Write the acks, give back the rest in its old places, and sign off. In a forked process nothing is touched: it is the parent's."""
         if self.file.process != os.getpid():
             return
-        with self.lock:
+        with self._locked() as locked:
             if self.closed:
                 return
             self.closed = True
             rows = list(self.taken)
-            self.lost()
+            if locked:
+                self.lost()
         Keeper.of(self.file).remove(self)
-        with self.lock, suppress(BrokerError, ClosedError):  # if it cannot be written, they come back when the lease ends
-            self._write(lambda connection: self._sign_off(connection, rows))
+        with self._locked() as locked, suppress(BrokerError, ClosedError):  # if it cannot be written, they come back when the lease ends
+            if locked:
+                self._write(lambda connection: self._sign_off(connection, rows))
         self.file.wake(self.queue.id)
+
+    @contextmanager
+    def _locked(self) -> Iterator[bool]:
+        """Hold the lock; False if it cannot be had because another thread holds it, which waits for a transaction of this one."""
+        locked = self.lock.acquire(blocking=not self.file.in_the_middle)
+        try:
+            yield locked
+        finally:
+            if locked:
+                self.lock.release()
 
     def _refill(self, most: int) -> None:
         """Write the acks and take up to *most* messages, in one transaction."""

@@ -149,6 +149,16 @@ class File:
                 raise
             return result
 
+    @property
+    def in_the_middle(self) -> bool:
+        """Whether this very thread is in the middle of a transaction, where a finalizer may be called: it must not wait for who waits for its end."""
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            return not self.closed and self.connection.in_transaction
+        finally:
+            self.lock.release()
+
     def read(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Return the rows of a SELECT.
 
