@@ -156,6 +156,11 @@ def test_an_exchange_or_queue_that_is_not_there_is_an_error(broker):
             channel.basic_get("nothing")
 
 
+def test_a_queue_with_arguments_that_nobody_would_heed_is_refused(broker):
+    with connect(broker) as connection, pytest.raises(ChannelError, match="no queue here knows x-message-ttl"):
+        connection.channel().queue_declare("brief", arguments={"x-message-ttl": 1000})
+
+
 def test_a_publisher_wakes_a_waiting_consumer(broker):
     seen = []
     with connect(broker) as connection, connect(broker) as other:

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from amqp.exceptions import ChannelError
 from kombu.transport import virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
@@ -119,6 +120,8 @@ class Channel(WakingChannel):
     def queue_declare(self, queue: str = "", passive: bool = False, arguments: dict[str, Any] | None = None, **_: Any) -> queue_declare_ok_t:
         """Make a queue; *arguments* knows `x-max-length` and `x-overflow` (raise, wait, drop newest, drop oldest)."""
         arguments = arguments or {}
+        if unknown := sorted(arguments.keys() - {"x-max-length", "x-overflow"}):
+            raise ChannelError(f"NOT_IMPLEMENTED - no queue here knows {', '.join(unknown)}", (50, 10), "Channel.queue_declare", "540")
         queue = queue or f"amq.gen-{next(self.broker.counter)}"
         found = self.broker.queue(queue) if passive else self.broker.declare_queue(queue, arguments.get("x-max-length"), arguments.get("x-overflow", "raise"))
         return queue_declare_ok_t(queue, len(found), len(found.listeners))
