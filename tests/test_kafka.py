@@ -9,8 +9,10 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
+import kombu
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,7 @@ if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
 
 
 from edakit.transports.kafka_consumer import KafkaSubscription
+from edakit.transports.kafka_kombu import Transport
 from edakit.transports.kafka_marks import Mark
 from edakit.transports.kafka_wire import content, key_of, type_of, wire_headers
 
@@ -221,6 +224,36 @@ def test_what_strangers_send_is_taken_as_it_is():
 
 
 # Queues on a log.
+
+
+class Shelf:
+    """A subscription whose three messages are at hand."""
+
+    def __init__(self):
+        self.left, self.in_flight = 3, 0
+
+    def listen(self, wake):
+        wake()
+
+    def get(self):
+        self.left, self.in_flight = self.left - 1, self.in_flight + 1
+        return SimpleNamespace(ack=self.ack)
+
+    def ack(self):
+        self.in_flight -= 1
+
+
+def test_code_that_speaks_to_kombu_has_no_more_at_a_time_than_its_prefetch_and_no_queue_whose_arguments_nobody_would_heed():
+    link, seen = SimpleNamespace(subscribe=lambda queue, prefetch: Shelf()), []
+    channel = kombu.Connection(transport=Transport, transport_options={"link": link}).channel()
+    channel.basic_qos(0, 2, False)
+    channel.basic_consume("mail", False, seen.append, "tag")
+
+    assert [channel.deliver_one() for _ in range(3)] == [True, True, False]
+    seen[0].ack()
+    assert channel.deliver_one()
+    with pytest.raises(CapabilityError, match="declare a queue with x-max-length"):
+        channel.queue_declare("mail", arguments={"x-max-length": 3})
 
 
 def test_a_component_gets_no_event_that_it_is_not_bound_to(url):

@@ -66,7 +66,8 @@ class Channel(WakingChannel):
     def deliver_one(self) -> bool:
         """Call back for one message, if one is there."""
         for subscription, callback, no_ack in list(self.callbacks.values()):
-            message = subscription.get()
+            full = self.prefetch_count and sum(each.in_flight for each in self.subscriptions.values()) >= self.prefetch_count
+            message = None if full else subscription.get()
             if message is not None:
                 if no_ack:
                     message.ack()
@@ -79,8 +80,10 @@ class Channel(WakingChannel):
         if exchange != EXCHANGE or type != "topic":
             raise CapabilityError("kafka://", f"declare a {type} exchange {exchange!r}", f"there is one, the topic exchange {EXCHANGE!r}")
 
-    def queue_declare(self, queue: str = "", passive: bool = False, **_: Any) -> queue_declare_ok_t:
-        """Make a queue."""
+    def queue_declare(self, queue: str = "", passive: bool = False, arguments: dict[str, Any] | None = None, **_: Any) -> queue_declare_ok_t:
+        """Make a queue; it knows no *arguments*."""
+        if arguments:
+            raise CapabilityError("kafka://", f"declare a queue with {', '.join(sorted(arguments))}", "a topic is cut by age, and has no other limit")
         if not passive:
             self.link.declare(queue)
         return queue_declare_ok_t(queue, self.link.backlog(queue), 0)
