@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from contextlib import suppress
 
 import kombu
 import pytest
 from amqp.exceptions import ChannelError
 
 from edakit.errors import QueueFullError, UnroutableEventError
-from edakit.transports.broker import Broker
+from edakit.transports.broker import Broker, Message
 from edakit.transports.local import MemoryLink
 from edakit.transports.memory import Transport
 from edakit.transports.routing import matches
@@ -113,6 +115,27 @@ def test_a_message_is_acked_once(broker):
 
         with pytest.raises(message.MessageStateError):
             message.ack()
+
+
+def test_ctrl_c_leaves_no_message_half_acked(broker):
+    broker.declare_queue("mail")
+    broker.publish("", "mail", (b"x", {}, None, None, {}))
+    with connect(broker) as connection:
+        channel = connection.channel()
+        message = channel.basic_get("mail")
+
+        def press(frame, event, _):
+            if event == "c_return" and frame.f_code is Message.ack.__code__:  # Python looks for Ctrl-C when a call has returned
+                raise KeyboardInterrupt
+
+        sys.setprofile(press)
+        try:
+            with suppress(KeyboardInterrupt):
+                message.ack()
+        finally:
+            sys.setprofile(None)
+
+        assert broker.queue("mail").in_flight == len(channel.unacked) == (not message.acknowledged)
 
 
 def test_an_ack_after_the_channel_closed_says_so_and_settles_nothing(broker):

@@ -56,8 +56,10 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
             super().ack(multiple=multiple)
             return
         with self.queue.broker.lock:
-            if self.channel.unacked.pop(self.delivery_tag, None) is None:
+            if self.delivery_tag not in self.channel.unacked:
                 raise self.MessageStateError(f"message {self.delivery_tag} of queue {self.queue.name!r} is not this channel's any more")
+            # No call among these three, after which Python would look for Ctrl-C: a message half acked could neither be handled nor given back.
+            del self.channel.unacked[self.delivery_tag]
             self._state = "ACK"
             self.queue.in_flight -= 1
 
