@@ -65,6 +65,11 @@ def test_a_port_0_is_refused_and_not_taken_for_the_usual_one(scheme):
         parse_url(f"{scheme}://h:0")
 
 
+def test_a_name_that_no_host_can_have_is_told():
+    with pytest.raises(BrokerError, match=r"it does not answer .*, or correct host and port in the URL"):
+        open_link(parse_url("amqp://a..b"), time.time_ns)
+
+
 def test_no_repr_shows_a_password():
     address = parse_url("amqp://u:secret@h")
 

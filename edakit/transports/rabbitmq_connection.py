@@ -95,7 +95,7 @@ class Opener:
         connection = self.kombu(**options)
         try:
             return connection.transport.establish_connection()
-        except (*LOST, AMQPError) as error:
+        except (*LOST, AMQPError, UnicodeError) as error:  # the last: of a host name that can be none, such as a..b
             raise self.explain(error) from error
 
     def explain(self, error: BaseException) -> EdakitError:
@@ -209,4 +209,4 @@ class Control:
 def passing(error: BaseException) -> bool:
     """Whether it may go away by itself: not a password that was refused."""
     cause = error.__cause__ if isinstance(error, BrokerError) else error
-    return not isinstance(error, PermissionDeniedError) and not isinstance(cause, AccessRefused | NotAllowed | NotFound | ssl.SSLError)
+    return not isinstance(error, PermissionDeniedError) and not isinstance(cause, AccessRefused | NotAllowed | NotFound | ssl.SSLError | UnicodeError)
