@@ -164,6 +164,23 @@ def test_a_closed_loop_goes_on_where_nobody_is_bound_or_the_queue_is_full():
     assert refused.lost == 0
 
 
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_closed_loop_waits_for_the_components_of_its_own_app_on_every_broker(tmp_path, monkeypatch, counts):
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    with App(Component("away", bindings=["#"]), broker=url) as other:
+        assert other.bus  # its queue stays, and nobody serves it
+    app = stock_app(takes=Constant(0.1))
+    app.configure(broker=url)
+    if not counts:  # as RabbitMQ and Kafka
+        publish = app.bus.link.publish
+        monkeypatch.setattr(app.bus.link, "publish", lambda *event, **options: publish(*event, **options) and None)
+
+    run = measure(app, Each(ClosedLoop(every=0.010, duration=0.5), added))
+
+    assert 3 <= run.events <= 5
+    assert run.latency.max() < 0.4
+
+
 def test_a_command_is_sent_to_its_one_handler():
     cart = Component("cart")
     cart.on(AddItem)(lambda command, context: None)

@@ -16,9 +16,10 @@ from typing import Any
 from edakit.app import App
 from edakit.clock import NS, to_ns
 from edakit.errors import QueueFullError
-from edakit.events import Command, Event, Receipt
+from edakit.events import Command, Event, Receipt, type_name
 from edakit.measuring.progress import Progress
 from edakit.measuring.workload import ClosedLoop, Each, Workload
+from edakit.transports.routing import matches
 
 __all__ = ["Publisher", "publisher_for"]
 
@@ -168,11 +169,21 @@ class ClosedPublisher(Publisher):
         now = self.app.now_ns
         self.progress.to((now - self.start_ns) / NS)
         try:
-            receipt = self.send(self.make(next(self._numbers), self._random), now)
+            message = self.make(next(self._numbers), self._random)
+            receipt = self.send(message, now)
         except QueueFullError as error:
             self.waits_for_room(error)
             return "", 0
-        return receipt.id, receipt.queues or 0
+        return receipt.id, self._answers_to(message, receipt.queues)
+
+    def _answers_to(self, message: Event | Command, queues: int | None) -> int:
+        """Return how many answers *message* will have: only components of this app are heard, whoever else has a queue."""
+        words = type_name(message).split(".")
+        takers = [each for each in self.app.components.values() if any(matches(pattern.split("."), words) for pattern in each.patterns)]
+        if queues is not None:
+            return min(queues, len(takers))
+        # The broker cannot tell how many took it, and what a full queue has dropped is never answered.
+        return sum(not each.when_full.startswith("drop") for each in takers)
 
     def virtual(self) -> None:
         """Put each tester's first message into the app's timers."""
