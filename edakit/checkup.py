@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import edakit
+from edakit.errors import BrokerURLError
 from edakit.lab import CHAPTERS
 from edakit.table import Table
 
@@ -63,13 +64,13 @@ def doctor(folder: Path | None = None) -> Checkup:
         folder: Where the chapters are; the current folder unless given, which in a notebook is its own.
     """
     chapters = dict(chapter_versions(folder or Path.cwd()))
-    answering = {name: answers(port) for name, port in BROKERS.items()}
+    there = {name: answers(port) or started(name) for name, port in BROKERS.items()}
     installed = [(need, installed_version(need.name)) for need in requirements()]
     return Checkup(
         problems=(*package_problems(installed), *chapter_problems(chapters)),
-        versions=", ".join([f"edakit {edakit.__version__}", *(f"notebooks {version}" for version in sorted(set(chapters.values())))]),
-        brokers=broker_sentence(answering),
-        details=_details(installed, chapters, answering),
+        versions=", ".join([f"edakit {edakit.__version__}", *(f"notebooks {version}" for version in sorted({*chapters.values()} - {""}))]),
+        brokers=broker_sentence(there),
+        details=_details(installed, chapters, there),
     )
 
 
@@ -98,17 +99,22 @@ def package_problems(installed: Iterable[tuple[Requirement, str]]) -> Iterator[s
 
 
 def chapter_versions(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield each chapter in *folder* with the version of edakit that it was saved with."""
+    """Yield each chapter in *folder* with the version of edakit that it was saved with, "" where it cannot be read."""
     for path in sorted(folder.glob(CHAPTERS)):
-        saved = json.loads(path.read_text(encoding="utf-8")).get("metadata", {}).get("edakit", {})
-        if "version" in saved:
-            yield path.name, saved["version"]
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8")).get("metadata", {}).get("edakit", {})
+            if "version" in saved:
+                yield path.name, str(Version(saved["version"]))
+        except (OSError, ValueError, TypeError, AttributeError):  # no text, no JSON, no notebook, no version
+            yield path.name, ""
 
 
 def chapter_problems(chapters: dict[str, str]) -> Iterator[str]:
     """Say which chapters were made for another edakit; the last part of the version number may differ."""
     here = Version(edakit.__version__).release[:2]
-    other = {name: version for name, version in chapters.items() if Version(version).release[:2] != here}
+    for name in (name for name, version in chapters.items() if not version):
+        yield f"{name} cannot be read as a notebook; put it back with make reset CHAPTER={name[:2]} (what you wrote is kept)."
+    other = {name: version for name, version in chapters.items() if version and Version(version).release[:2] != here}
     if other:
         name, version = min(other.items())
         yield (
@@ -122,6 +128,16 @@ def answers(port: int) -> bool:
     with closing(socket.socket()) as probe:
         probe.settimeout(PATIENCE)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def started(name: str) -> bool:
+    """Return whether the broker answers that the environment names, or that `edakit brokers up` has started, which chooses its own port."""
+    try:
+        from edakit.brokers import answering  # noqa: PLC0415 (it needs psutil, which may be what is missing)
+
+        return answering(name.lower()) is not None
+    except (ImportError, BrokerURLError, OSError):  # whoever uses it is told; the course begins without
+        return False
 
 
 def broker_sentence(answering: dict[str, bool]) -> str:
@@ -142,7 +158,7 @@ def _details(installed: Iterable[tuple[Requirement, str]], chapters: dict[str, s
         ("Python", platform.python_version(), ">=3.11"),
         ("system", f"{platform.system()} {platform.machine()}", ""),
         *((need.name, version or "not installed", str(need.specifier)) for need, version in installed),
-        *((name, version, "as edakit") for name, version in chapters.items()),
+        *((name, version or "cannot be read", "as edakit") for name, version in chapters.items()),
         *((name, "answers" if there else "not here", "later") for name, there in answering.items()),
     ]
     return Table(("what", "found", "needed"), rows)

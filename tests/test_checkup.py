@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import edakit
-from edakit import cli
+from edakit import brokers, checkup, cli
 from edakit.checkup import Checkup, answers, broker_sentence, chapter_problems, doctor, package_problems, requirements
 from edakit.table import Table
 
@@ -66,6 +66,17 @@ def test_chapters_of_another_edakit_are_reported_with_what_to_do(tmp_path):
     assert "make reset CHAPTER=05" in repr(found)
 
 
+@pytest.mark.parametrize("saved", [b"{", b"[]", b"\xff\xfe", b'{"metadata": {"edakit": {"version": "quite new"}}}'])
+def test_a_chapter_that_cannot_be_read_is_reported_with_what_to_do(tmp_path, saved):
+    (tmp_path / "05_measure_it_properly.ipynb").write_bytes(saved)
+
+    found = doctor(tmp_path)
+
+    assert repr(found) == (
+        "Not ready yet: 05_measure_it_properly.ipynb cannot be read as a notebook; put it back with make reset CHAPTER=05 (what you wrote is kept)."
+    )
+
+
 def test_the_last_part_of_the_version_may_differ(monkeypatch):
     monkeypatch.setattr(edakit, "__version__", "1.2.9")
 
@@ -91,6 +102,20 @@ def test_a_port_answers_while_something_listens_there():
         assert answers(port)
 
     assert not answers(port)
+
+
+@pytest.mark.parametrize(("known", "says"), [(lambda _: "amqp://127.0.0.1:20001", "RabbitMQ and Kafka answer."), (lambda _: None, "are not here")])
+def test_a_broker_that_edakit_started_is_found_at_the_port_that_it_has(monkeypatch, known, says):
+    monkeypatch.setattr(checkup, "answers", lambda port: False)
+    monkeypatch.setattr(brokers, "answering", known)
+
+    assert says in doctor().brokers
+
+
+def test_an_address_in_the_environment_that_is_none_does_not_stop_the_checkup(monkeypatch):
+    monkeypatch.setenv("EDAKIT_RABBITMQ", "nonsense")
+
+    assert doctor().ready
 
 
 def test_the_command_prints_the_line_and_folds_the_details(tmp_path, monkeypatch, capsys):
