@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -29,21 +30,42 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return the exit status: 0, 1 for an error that is explained, 130 after Ctrl-C.
+    """Run one subcommand; return the exit status: 0, 1 for an error that is explained or a reader that has gone, 130 after Ctrl-C.
 
     Args:
         argv: The words after `edakit`; those of this process unless given.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser(words).parse_args(words)
+    name = next((word for word in words if word in COMMANDS), "")
     try:
-        return int(arguments.run(arguments))
+        arguments = _parser(words).parse_args(words)  # imports the command, which may take seconds
+        status = int(arguments.run(arguments))
+        if sys.stdout is not None:  # as it is for a program that was given none
+            sys.stdout.flush()
     except EdakitError as error:
-        print(f"edakit {arguments.command}: {error}", file=sys.stderr)
+        return _said(name, error, 1)
+    except BrokenPipeError:  # as `| head` does: who reads has enough
+        _close_output()
         return 1
+    except OSError as error:  # of the machine, not of the program
+        if error.filename is None:
+            _close_output()
+        where = "the output" if error.filename is None else error.filename
+        what = (error.strerror or str(error)).lower()
+        return _said(name, f"{where}: {what}; make sure that its folder is there, that you may write to it, and that the disk has room", 1)
     except KeyboardInterrupt:
-        print(f"edakit {arguments.command}: stopped", file=sys.stderr)
-        return 130
+        return _said(name, "stopped", 130)
+    return status
+
+
+def _said(name: str, what: object, status: int) -> int:
+    print(f"edakit {name}: {what}", file=sys.stderr)
+    return status
+
+
+def _close_output() -> None:
+    """Let what was not printed go nowhere: at its end Python would try again, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

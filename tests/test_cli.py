@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -57,6 +59,41 @@ def test_ctrl_c_ends_with_the_status_that_shells_expect(command, capsys):
 
     assert cli.main(["test"]) == 130
     assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no /dev/full, and no signal of a closed pipe")
+def test_output_that_cannot_be_written_is_no_traceback(buffered):
+    words, environment = [sys.executable, "-m", "edakit", "brokers", "table"], os.environ | {"PYTHONUNBUFFERED": buffered}
+    with Path("/dev/full").open("w") as full:
+        said = subprocess.run(words, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = subprocess.run(words, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+
+    assert (said.returncode, unread.returncode, unread.stderr) == (1, 1, "")
+    assert said.stderr == (
+        "edakit brokers: the output: no space left on device; make sure that its folder is there, that you may write to it, and that the disk has room\n"
+    )
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_and_status_1(command, capsys, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    command(lambda arguments: (tmp_path / "file" / "below").mkdir())
+
+    assert cli.main(["test"]) == 1
+    assert capsys.readouterr().err.startswith(f"edakit test: {tmp_path / 'file' / 'below'}: ")
+
+
+def test_ctrl_c_while_the_command_is_imported_ends_as_later(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "import_module", interrupted)
+
+    assert cli.main(["doctor"]) == 130
+    assert capsys.readouterr().err == "edakit doctor: stopped\n"
 
 
 def test_an_error_that_nobody_meant_keeps_its_traceback(command):
