@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from edakit.errors import EdakitError
+from edakit.errors import EdakitError, InvalidValueError
 
 __all__ = ["CHAPTERS", "CourseNotFoundError", "PortTakenError", "add_arguments", "find_course", "free_port", "open_lab", "run"]
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS = 8888, 50  # Jupyter's own, and how many it tries
+LAST_PORT = 65_535  # TCP has no more
 CHAPTERS = "[0-9][0-9]_*.ipynb"
 
 
@@ -59,7 +60,10 @@ def free_port(wanted: int | None = None) -> int:
 
     Raises:
         PortTakenError: something listens there.
+        InvalidValueError: there is no such port.
     """
+    if wanted is not None and not 1 <= wanted <= LAST_PORT:
+        raise InvalidValueError("--port", wanted, f"a port from 1 to {LAST_PORT}")
     candidates = range(FIRST_PORT, FIRST_PORT + PORTS) if wanted is None else [wanted]
     for port in candidates:
         with closing(socket.socket()) as probe:

@@ -66,6 +66,12 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(course, capsys):
     assert f"make lab PORT={port + 1}" in said
 
 
+@pytest.mark.parametrize("port", ["-1", "0", "65536"])
+def test_a_port_that_does_not_exist_is_refused_in_a_sentence(course, port, capsys):
+    assert cli.main(["lab", "--solved", "--no-browser", "--port", port]) == 1
+    assert capsys.readouterr().err == f"edakit lab: --port is {port}; give a port from 1 to 65535\n"
+
+
 def test_without_a_wish_a_port_that_is_taken_is_passed_over():
     first = lab.free_port()
 
