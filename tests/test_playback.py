@@ -97,9 +97,10 @@ def test_a_shop_that_loses_a_line_makes_the_command_fail(capsys, monkeypatch):
     [
         (["--day", "5.12.2011"], "--day is '5.12.2011'; give a day such as 2011-12-05"),
         (["--day", "2011-12-05"], "the file has no line of 2011-12-05 (it has 2024-12-02 only); choose one, such as --day 2024-12-02"),
-        (["--speedup", "0"], "speedup is 0.0; give a number above 0"),
+        (["--speedup", "0"], "speedup is 0.0; give a number of 0.001 or more"),
         (["--speedup", "fast"], "--speedup is 'fast'; give a number above 0"),
-        (["--speedup", "nan"], "speedup is nan; give a number above 0"),
+        (["--speedup", "nan"], "speedup is nan; give a number of 0.001 or more"),
+        (["--speedup", "1e-308"], "speedup is 1e-308; give a number of 0.001 or more"),
         (["--plot", "day.doc"], "--plot is 'day.doc'; give a name that ends in .png, .svg, .pdf"),
         (["--plot", "no/such/folder/day.png"], "give a file's name in a folder that exists"),
         (["--record", "."], "give a file's name in a folder that exists"),
@@ -126,11 +127,33 @@ def test_a_file_with_several_days_asks_for_one(capsys, tmp_path):
     assert "the file has several days (it has 2 days from 2010-12-01 to 2010-12-02); choose one, such as --day 2010-12-02" in capsys.readouterr().err
 
 
-def test_a_line_that_cannot_be_read_is_told_and_the_others_are_played_back(capsys, tmp_path):
+def test_a_day_of_which_the_shop_takes_no_line_is_not_given_to_workers(capsys, tmp_path):
+    (tmp_path / "day.csv").write_text("\n".join([",".join(COLUMNS), "A1,B,Adjust,1,2010-12-01 08:26:00,2.55,,France"]), encoding="utf-8")
+
+    assert main(["playback", str(tmp_path / "day.csv"), "--workers", "2", "--broker", f"sqlite:///{tmp_path / 'day.db'}"]) == 2
+    assert "lines is '1 that are refused'; give a day of which the shop takes at least one" in capsys.readouterr().err
+    assert not (tmp_path / "day.db").exists()
+
+
+def test_a_day_that_somebody_stops_says_so_and_nothing_of_lost_lines(monkeypatch, capsys):
+    class Stopped(OpenPublisher):
+        def send(self, message, due_at):
+            if self.app.trace.publications:
+                raise KeyboardInterrupt
+            return super().send(message, due_at)
+
+    monkeypatch.setattr("edakit.measuring.publisher.OpenPublisher", Stopped)
+
+    assert main(["playback", str(DATA / "day.csv")]) == 130
+    assert capsys.readouterr().err == "edakit playback: stopped before the end of the day\n"
+
+
+@pytest.mark.parametrize("day", [[], ["--day", "2010-12-01"]])
+def test_a_line_that_cannot_be_read_is_told_and_the_others_are_played_back(capsys, tmp_path, day):
     rows = [",".join(COLUMNS), "1,85123A,MUG,1,2010-12-01 08:26:00,2.55,,France", "2,85123A,MUG,many,2010-12-01 08:26:00,2.55,,France"]
     (tmp_path / "day.csv").write_text("\n".join(rows), encoding="utf-8")
 
-    assert main(["playback", str(tmp_path / "day.csv"), "--day", "2010-12-01"]) == 0
+    assert main(["playback", str(tmp_path / "day.csv"), *day]) == 0
     said = capsys.readouterr()
     assert "lines that cannot be read: 1, such as line 3: invalid literal for int() with base 10: 'many'" in said.err
     assert "1 confirmed" in said.out

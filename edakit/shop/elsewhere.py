@@ -15,6 +15,7 @@ from typing import Final
 
 from edakit.app import App
 from edakit.bus import Bus
+from edakit.errors import InvalidValueError
 from edakit.events import Command, Event, Message, type_name
 from edakit.measuring import Run, percentile
 from edakit.measuring.progress import Progress
@@ -120,11 +121,14 @@ def play_back_to_workers(
 
     Raises:
         CapabilityError: the broker lives in one process.
+        InvalidValueError: the shop refuses all lines of the day.
         PastError: something was published on it before.
         WorkerEndedError: a worker did not become ready.
         BrokerURLError, BrokerError: as for `Bus`.
     """
     require(broker, virtual=False).broker.need("processes", "play a day back to workers")
+    if not day.accepted:
+        raise InvalidValueError("lines", f"{len(day.lines)} that are refused", "a day of which the shop takes at least one")
     with closing(Bus(broker)) as bus:
         if number := sum(1 for _ in past(bus)):
             raise PastError(number)

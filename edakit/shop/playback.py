@@ -50,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play back, print the account; return the exit status: 0, 1 if a line is missing in the shop or in the file, 2 for an error that is explained."""
+    """Play back, print the account; return the exit status.
+
+    It is 0, 1 if a line is missing in the shop or in the file, 2 for an error that is explained, 130 after Ctrl-C.
+    """
     try:
         return _check(arguments.csv) if arguments.check else _play_back(arguments)
     except EdakitError as error:
@@ -83,6 +86,9 @@ def _play_back(arguments: argparse.Namespace) -> int:
         arguments.record.write_text(json.dumps(_record(day, found, shop), indent=2) + "\n", encoding="utf-8")
     if arguments.plot:
         _plot(found, arguments.plot)
+    if found.interrupted:  # what is missing then was not lost
+        print("edakit playback: stopped before the end of the day", file=sys.stderr)
+        return 130
     return 1 if _say_missing(day, shop) or found.lost else 0
 
 
@@ -151,10 +157,10 @@ def _lines_of(path: Path, wanted: str | None) -> list[Line]:
         raise InvalidValueError("--day", wanted, "a day such as 2011-12-05") from None
     survey = Survey()
     lines = [line for line in survey.watch(read_retail(path)) if line.time.date() == day]
-    if not wanted and len(survey.days) == 1:
-        return list(read_retail(path))
     if survey.problems:
         print(f"edakit playback: lines that cannot be read: {survey.kinds['unreadable']:,}, such as {'; '.join(survey.problems)}", file=sys.stderr)
+    if not wanted and len(survey.days) == 1:
+        return list(read_retail(path))
     if not lines:
         busiest = max(survey.days, key=lambda each: survey.days[each], default="")
         raise NoSuchDayError(wanted or "", [str(each) for each in sorted(survey.days)], str(busiest))

@@ -20,6 +20,9 @@ __all__ = ["RecordedDay"]
 
 _MINUTE: Final = 60 * NS
 
+SLOWEST: Final = 0.001
+"""A day in three years [1]."""
+
 
 class RecordedDay:
     """A workload: the lines of Online Retail in the order of time, as what shoppers did.
@@ -33,12 +36,12 @@ class RecordedDay:
         seed: Where in their minute the lines lie; the same whatever else a run draws.
 
     Raises:
-        InvalidValueError: *speedup* is not above zero, or there is no line.
+        InvalidValueError: *speedup* is below a thousandth, or there is no line.
     """
 
     def __init__(self, lines: Iterable[Line], *, speedup: float = 1.0, seed: int = 0) -> None:
-        if not 0 < speedup < float("inf"):
-            raise InvalidValueError("speedup", speedup, "a number above 0: 600 plays ten hours back in a minute")
+        if not SLOWEST <= speedup < float("inf"):
+            raise InvalidValueError("speedup", speedup, f"a number of {SLOWEST:g} or more: 600 plays ten hours back in a minute")
         self.lines = sorted((line for line in lines if not line.problem), key=lambda line: line.time)
         if not self.lines:
             raise InvalidValueError("lines", [], "the lines of a day")
