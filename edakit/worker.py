@@ -116,10 +116,14 @@ class _Signals:
 
     def _answer(self, _number: int, _frame: object) -> None:
         for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else _heard)
         self.asked.set()
         if not self.serving:
             raise _Stopped
+
+
+def _heard(_number: int, _frame: object) -> None:
+    """Do nothing. With SIG_IGN in its place, Python complains of a signal that came together with the first one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

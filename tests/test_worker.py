@@ -24,6 +24,7 @@ from edakit.shop.journal import past
 from edakit.shop.owner import one_at_a_time
 from edakit.shop.processes import WorkerProcesses, dealt
 from edakit.shop.restore import restore
+from edakit.worker import _Signals
 
 ROOT = Path(__file__).parents[1]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process could answer")
@@ -158,6 +159,20 @@ def test_a_second_ctrl_c_is_the_end_at_once(url, own):
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == -signal.SIGINT
         assert process.stdout.read() == ""
+
+
+@POSIX
+def test_two_signals_that_come_together_ask_for_one_end():
+    signals, both = _Signals(), {signal.SIGINT, signal.SIGTERM}
+    signals.serving = True
+
+    with signals.caught():
+        signal.pthread_sigmask(signal.SIG_BLOCK, both)
+        for number in both:
+            os.kill(os.getpid(), number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, both)  # here Python would tell of a signal that was ignored "due to race condition"
+
+    assert signals.asked.is_set()
 
 
 def _catches(pid, number):
