@@ -364,6 +364,12 @@ def test_the_state_of_a_shop_is_printed_though_nobody_serves(url, capsys):
     ]
 
 
+def test_a_look_at_a_file_that_is_not_there_says_so_and_makes_none(tmp_path, url, capsys):
+    assert main(["shop", "state", "--broker", url]) == 2
+    assert capsys.readouterr().err == f"edakit shop: {url}: there is no such file; correct the name; workers make the file when they start\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -13,9 +13,10 @@ import argparse
 import os
 import sys
 from contextlib import closing
+from pathlib import Path
 
 from edakit.bus import Bus
-from edakit.errors import EdakitError
+from edakit.errors import BrokerError, EdakitError
 from edakit.shop.app import Shop, build_shop, state_hash
 from edakit.shop.journal import past
 from edakit.shop.restore import DECIDERS, restore
@@ -50,7 +51,10 @@ def shop_at(url: str) -> tuple[Shop, int]:
         CapabilityError: the broker at *url* lives in one process.
         BrokerURLError, BrokerError: as for `Bus`.
     """
-    require(url, virtual=False).broker.need("processes", "look at the shop of another process")
+    address = require(url, virtual=False)
+    address.broker.need("processes", "look at the shop of another process")
+    if address.scheme == "sqlite" and not Path(address.name).exists():  # a look would make it, and a misspelt name would be an empty shop
+        raise BrokerError(f"sqlite:///{address.name}", "there is no such file", "correct the name; workers make the file when they start")
     shop = build_shop(components=DECIDERS, broker="memory://")
     with closing(Bus(url)) as bus:
         return shop, restore(shop, DECIDERS, past(bus))
