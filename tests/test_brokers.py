@@ -236,6 +236,13 @@ def test_kafka_is_a_class_path_or_a_folder_of_jars_or_kafka_home_or_a_usual_plac
     assert class_path({}, []) == []
 
 
+def test_jars_are_found_from_the_current_folder_also_by_the_server_which_runs_in_another(tmp_path, monkeypatch):
+    mine = jars(tmp_path / "mine", "kafka_2.13-4.4.0.jar")
+    monkeypatch.chdir(tmp_path)
+
+    assert class_path({"EDAKIT_KAFKA_CLASSPATH": "mine"}, []) == class_path({"EDAKIT_KAFKA_CLASSPATH": f"mine{os.sep}{mine[0].name}"}, []) == mine
+
+
 def test_jars_without_kafkas_server_are_no_kafka(tmp_path):
     jars(tmp_path, "kafka-clients-4.4.0.jar")
 

@@ -68,7 +68,7 @@ def class_path(environ: Mapping[str, str], usual: Iterable[str]) -> list[Path]:
 
 def _jars(entries: Iterable[str]) -> Iterator[Path]:
     for entry in filter(None, entries):
-        path = Path(entry.removesuffix("*"))
+        path = Path(entry.removesuffix("*")).absolute()  # the server runs in a folder of its own
         yield from [path] if path.suffix == ".jar" else sorted(path.glob("*.jar"))
 
 
