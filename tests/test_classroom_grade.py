@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
 from nbformat.v4 import new_output
 
@@ -116,6 +120,24 @@ def test_a_notebook_that_does_not_end_is_given_up(tmp_path):
         execute(endless, tmp_path / "endless.ipynb", seconds=2)
 
     assert time.monotonic() - before < 40
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+def test_ctrl_c_ends_a_run_and_its_kernel(tmp_path):
+    begun = tmp_path / "begun"
+    cell = f"import os, pathlib, time\npathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\ntime.sleep(50)"
+    path = save(tmp_path / "00_first.ipynb", code(cell))
+    # Where a shell started the tests in the background, Ctrl-C is ignored by all that they start.
+    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from edakit.cli import main; sys.exit(main())"
+    with subprocess.Popen([sys.executable, "-c", program, "rerun", str(path)], stderr=subprocess.PIPE, text=True) as process:
+        while not begun.exists() or not begun.read_text(encoding="utf-8"):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (130, "edakit rerun: stopped\n")
+    assert not psutil.pid_exists(int(begun.read_text(encoding="utf-8")))
 
 
 def test_a_kernel_that_dies_is_reported(tmp_path):

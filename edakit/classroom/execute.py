@@ -88,15 +88,24 @@ def _execute_once(notebook: Any, path: Path, *, keep_going: bool, variables: Map
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # otherwise each kernel warns that other users of this machine could listen
     )
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | dict(variables)
-    # On Windows, zeromq needs a loop of selectors.
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(_until(seconds, client, environment))
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop of selectors, which zeromq needs on Windows. Signals are not nbclient's: it would end the kernel of a run that goes on, and then fail."""
+
+    def add_signal_handler(self, *_: Any) -> None:  # type: ignore[override]  # it takes what the loop takes
+        """Refuse, as loops do on Windows."""
+        raise NotImplementedError
 
 
 async def _until(seconds: float, client: NotebookClient, environment: Mapping[str, str]) -> Any:
     deadline = asyncio.get_running_loop().time() + seconds
+    run = asyncio.ensure_future(client.async_execute(env=environment))
+    run.add_done_callback(lambda done: done.cancelled() or done.exception())  # after Ctrl-C nobody else asks how it ended, and asyncio would complain
     try:
-        return await asyncio.wait_for(client.async_execute(env=environment), seconds)
+        return await asyncio.wait_for(run, seconds)
     except DeadKernelError:
         # nbclient may notice the end of its kernel before it notices that it was told to end it.
         if asyncio.get_running_loop().time() < deadline:
