@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:  # of the machine, not of the program
         if error.filename is None:
+            if error.errno != errno.ENOSPC:
+                raise
             _close_output()
         where = "the output" if error.filename is None else error.filename
         what = (error.strerror or str(error)).lower()
