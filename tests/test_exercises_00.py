@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from edakit import Command, Component, Event
@@ -38,10 +40,39 @@ def no_handler(parcels):
     return Component("gifts")
 
 
+def totals(parcels):
+    """Add up what a cart holds, which was not asked for."""
+    component, pieces = Component("gifts"), Counter()
+
+    @component.on(CartItemAdded)
+    def wrap(event, context):
+        pieces[event.cart_id] += event.quantity
+        if pieces[event.cart_id] >= 3:
+            parcels.append(event.cart_id)
+
+    return component
+
+
+def once_a_cart(parcels):
+    component = Component("gifts")
+
+    @component.on(CartItemAdded)
+    def wrap(event, context):
+        if event.quantity >= 3 and event.cart_id not in parcels:
+            parcels.append(event.cart_id)
+
+    return component
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (gifts(prepare=by_hand), "gifts ran once although nothing was published: your cell called the function. Let the loop call it."),
+        (totals, "the pieces of a cart are added up"),
+        (once_a_cart, "a cart is collected once"),
+        (
+            gifts(prepare=by_hand),
+            "Seen: 1 parcel before any event. Expected: none. gifts ran once although nothing was published: your cell called the function.",
+        ),
         (gifts(condition=lambda quantity: quantity > 3), "“3 or more” includes 3"),
         (gifts(condition=lambda quantity: True), "every event is collected"),
         (gifts(listen=AddItem), "It handles add.item, and that was not published. Look at the line over your function"),
@@ -60,6 +91,10 @@ def test_00_1_a_wrong_answer_is_told_why(answer, said):
 @pytest.mark.parametrize("stub", [lambda parcels: ..., no_handler, ...])
 def test_00_1_a_stub_is_told_what_is_missing(stub):
     assert repr(check_00_1(stub)).startswith("nothing here yet")
+
+
+def test_00_1_a_function_that_nothing_registers_is_told_what_makes_it_a_handler():
+    assert "a function becomes one by the line @gifts.on(CartItemAdded) over it" in repr(check_00_1(no_handler))
 
 
 def test_00_1_a_class_of_the_notebooks_own_is_the_same_event():
@@ -96,7 +131,10 @@ def test_00_2_the_late_one_gets_the_rest_and_the_paused_one_all():
         (lambda k, n: (n, n - k), "They are exchanged"),
         (lambda k, n: (k, n), "these are the ones that it did not get"),
         (lambda k, n: (n - k + 1, n), "click k + 1 is the first that it gets"),
-        (lambda k, n: (0, n), "Seen: (0, 5) from counts(2, 5). Expected: (3, 5), as in a run."),
+        (lambda k, n: (0, n), "Seen: (0, 5) from counts(2, 5). Expected: (3, 5), as in a run. The first number is that of the late one."),
+        (lambda k, n: (0, n), "Look at what late got in the run of seven orders."),
+        (lambda k, n: (n - k, 0), "The second number is that of the mail. While it is paused its queue goes on collecting"),
+        (lambda k, n: (n - k, k), "Look at the timeline of the paused mail."),
         (lambda k, n: n, "two numbers, late and mail"),
     ],
 )
@@ -120,6 +158,12 @@ class ShipOrder(Command):
 
 class ShipAnything(Command):
     """A command that does not say which order."""
+
+
+class ShipPlain:
+    """A class that is no message."""
+
+    order_id: str
 
 
 class OrderShouldBeShipped(Event):
@@ -148,6 +192,11 @@ def test_00_3_six_kinds_and_a_command_pass():
         (KINDS, OrderShipped, "The name of an event tells what happened, that of a command what to do."),
         (KINDS, ShipAnything, "Seen: ShipAnything with the fields: none. Expected: order_id."),
         (KINDS, "ShipOrder", "a class that you have written"),
+        (KINDS, ShipPlain, "ShipPlain is a class of plain Python. Expected: an Event or a Command."),
+        (list(ANSWERS), ShipOrder, "Seen: kinds is a list. Expected: a dictionary."),
+        ({f"{message}!": answer for message, answer in KINDS.items()}, ShipOrder, "Seen: no entry for 'put two mugs into my cart'."),
+        (KINDS | {MESSAGES[0]: "command"}, ShipOrder, "is 'command'. Expected: a pair"),
+        (KINDS | {MESSAGES[0]: ("Command", "one")}, ShipOrder, 'a pair: one of "event", "command", "query", then one of "one", "any"'),
         (KINDS | {MESSAGES[0]: ("event", "any")}, ShipOrder, "This asks for something to be done"),
         (KINDS | {MESSAGES[1]: ("command", "one")}, ShipOrder, "This has happened already"),
         (KINDS | {MESSAGES[2]: ("command", "one")}, ShipOrder, "This changes nothing"),

@@ -13,6 +13,7 @@ What an answer looks like:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ MESSAGES: Final = (
 """What exercise 00.3 asks about."""
 
 ANSWERS: Final = (("command", "one"), ("event", "any"), ("query", "one"), ("event", "any"), ("command", "one"), ("command", "one"))
+WORDS: Final = (("event", "command", "query"), ("one", "any"))
 LARGE = 3  # pieces that make an order a gift
 
 
@@ -50,7 +52,7 @@ LARGE = 3  # pieces that make an order a gift
 def check_00_1(build_gifts: Callable[[list[str]], Component]) -> str:
     """Look at which carts *build_gifts* has collected: before anything is published, and for other quantities in three carts."""
     _collects(build_gifts, [("c-1", 2), ("c-2", 3), ("c-3", 7), ("c-1", 4), ("c-2", 1)])
-    _collects(build_gifts, [("c-1", 3), ("c-2", 2), ("c-3", 3)])
+    _collects(build_gifts, [("c-1", 3), ("c-2", 2), ("c-3", 3), ("c-1", 6)])
     return "Tried: two shops, three carts, 1 to 7 pieces, and nothing before the loop ran."
 
 
@@ -61,7 +63,7 @@ def _collects(build_gifts: Callable[[list[str]], Component], orders: Sequence[tu
     if not isinstance(gifts, Component):
         raise NotYetError(f"build_gifts gives back {gifts!r}", "the component", "This happens when the last line is missing.", "return gifts")
     if not gifts.handlers:
-        raise NothingHereError("the component has no handler yet")
+        raise NothingHereError("the component has no handler yet: a function becomes one by the line @gifts.on(CartItemAdded) over it")
     app = virtual(gifts)
     for cart_id, quantity in orders:
         app.publish(CartItemAdded(cart_id=cart_id, product_id="1001", quantity=quantity))
@@ -72,9 +74,9 @@ def _collects(build_gifts: Callable[[list[str]], Component], orders: Sequence[tu
 
 def _is_not_called_by_hand(parcels: list[str]) -> None:
     if parcels:
-        times = "once" if len(parcels) == 1 else f"{len(parcels)} times"
+        found, times = ("1 parcel", "once") if len(parcels) == 1 else (f"{len(parcels)} parcels", f"{len(parcels)} times")
         raise NotYetError(
-            f"{len(parcels)} parcels before any event",
+            f"{found} before any event",
             "none",
             f"gifts ran {times} although nothing was published: your cell called the function. Let the loop call it.",
             "the line over the function: @gifts.on(…) registers it, and nothing else is needed",
@@ -92,11 +94,26 @@ def _compare_parcels(parcels: list[str], orders: Sequence[tuple[str, int]], gift
         because = "Your handler ran, and appended nothing to parcels."
     elif parcels == [cart_id for cart_id, quantity in orders if quantity > LARGE]:
         because = "“3 or more” includes 3: this happens with > in place of >=."
+    elif parcels == _by_totals(orders):
+        because = "This happens when the pieces of a cart are added up. Each addition counts by itself: 3 or more at once."
+    elif parcels == list(dict.fromkeys(wanted)):
+        because = "This happens when a cart is collected once. Each addition of 3 or more counts, also the second one to a cart."
     elif len(parcels) == len(orders):
         because = "This happens when every event is collected, whatever its quantity."
     elif len(parcels) == len(wanted):
         because = "This happens when something else than the cart's id is appended."
     raise NotYetError(f"parcels {parcels} from the additions {list(orders)}, each a cart and its pieces", f"{wanted}", because, look)
+
+
+def _by_totals(orders: Sequence[tuple[str, int]]) -> list[str]:
+    """Return what is collected where the pieces that a cart has by then are counted."""
+    pieces: Counter[str] = Counter()
+    found = []
+    for cart_id, quantity in orders:
+        pieces[cart_id] += quantity
+        if pieces[cart_id] >= LARGE:
+            found.append(cart_id)
+    return found
 
 
 class _Clicked(Event):
@@ -123,9 +140,8 @@ def check_00_2(counts: Callable[[int, int], tuple[int, int]]) -> str:
                 f"{said!r} from counts({k}, {n})", "two numbers, late and mail", "This happens when one of them is left out.", "return late, mail"
             )
         if tuple(said) != happened:
-            raise NotYetError(
-                f"{tuple(said)} from counts({k}, {n})", f"{happened}, as in a run", _why_counts(tuple(said), k, n), "the timeline of the paused mail"
-            )
+            look = "the timeline of the paused mail" if said[1] != n else "what late got in the run of seven orders"
+            raise NotYetError(f"{tuple(said)} from counts({k}, {n})", f"{happened}, as in a run", _why_counts(tuple(said), k, n), look)
     return "Tried against four runs in virtual time, one with k = 0 and one with k = n."
 
 
@@ -164,7 +180,9 @@ def _why_counts(said: tuple[Any, ...], k: int, n: int) -> str:
         return "k clicks came before it subscribed: these are the ones that it did not get."
     if said[1] == n and said[0] in (n - k - 1, n - k + 1):
         return "One too many or too few: it subscribes after click k, so click k + 1 is the first that it gets."
-    return "This happens when a queue is thought to keep events for those who come later, or to stop while its component is paused."
+    late = "The first number is that of the late one. Its queue begins when it subscribes, and collects every click from then on."
+    mail = "The second number is that of the mail. While it is paused its queue goes on collecting, and nothing is taken out of it."
+    return late if said[1] == n else mail
 
 
 @exercise(
@@ -179,8 +197,14 @@ def _why_counts(said: tuple[Any, ...], k: int, n: int) -> str:
 )
 def check_00_3(kinds: Mapping[str, tuple[str, str]], renamed: type) -> str:
     """Compare *kinds* with how the shop works, and let two listeners wait for *renamed*."""
+    if not isinstance(kinds, Mapping):
+        raise NotYetError(
+            f"kinds is a {type(kinds).__name__}", "a dictionary", "This happens when the pairs stand alone.", "the six texts of MESSAGES: its keys"
+        )
     for message, answer in zip(MESSAGES, ANSWERS, strict=True):
+        _is_a_key(message, kinds)
         said = answered(kinds.get(message), f"kinds[{message!r}]")
+        _is_a_pair(message, said)
         if tuple(said) != answer:
             raise NotYetError(
                 f"{message!r} is {tuple(said)}", "another pair", _why_kind(said, answer), "the three kinds, with their words for how many handle them"
@@ -188,6 +212,26 @@ def check_00_3(kinds: Mapping[str, tuple[str, str]], renamed: type) -> str:
     _is_named_as_command(renamed)
     parcels = _ship(renamed)
     return f"{renamed.__name__} went to its one handler: {parcels} parcel."
+
+
+def _is_a_key(message: str, kinds: Mapping[str, tuple[str, str]]) -> None:
+    """Tell a text that is written differently from a stub, which has none at all."""
+    if kinds and message not in kinds:
+        because = "This happens when a text is left out, or typed in other words."
+        raise NotYetError(f"no entry for {message!r}", "the six texts of MESSAGES as keys", because, "MESSAGES[0] to MESSAGES[5]: they can stand as keys")
+
+
+def _is_a_pair(message: str, said: object) -> None:
+    """Tell a pair that is written differently from one that is wrong."""
+    words = said if isinstance(said, tuple | list) else ()
+    if len(words) != len(WORDS) or any(word not in known for word, known in zip(words, WORDS, strict=True)):
+        kinds, many = (", ".join(f'"{word}"' for word in known) for known in WORDS)
+        raise NotYetError(
+            f"{message!r} is {said!r}",
+            f"a pair: one of {kinds}, then one of {many}",
+            "This happens when a word is left out or written differently.",
+            "the pair",
+        )
 
 
 def _why_kind(said: tuple[str, str], answer: tuple[str, str]) -> str:
@@ -201,8 +245,15 @@ def _why_kind(said: tuple[str, str], answer: tuple[str, str]) -> str:
 
 
 def _is_named_as_command(renamed: type) -> None:
-    if not isinstance(renamed, type) or not issubclass(renamed, Event | Command):
+    if not isinstance(renamed, type):
         raise NotYetError(f"renamed is {renamed!r}", "a class that you have written", "This happens when a text or an object is given.", "class …(Command)")
+    if not issubclass(renamed, Event | Command):
+        raise NotYetError(
+            f"{renamed.__name__} is a class of plain Python",
+            "an Event or a Command",
+            "Nothing says how it travels: this happens when the parentheses after the name are left out.",
+            "class AddItem(Command), and what stands in its parentheses",
+        )
     if "order_id" not in renamed.__struct_fields__:
         fields = ", ".join(renamed.__struct_fields__) or "none"
         raise NotYetError(
