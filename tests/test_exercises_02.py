@@ -74,6 +74,19 @@ def test_02_1_a_wrong_answer_is_told_why(answer, said):
     assert said in repr(verdict)
 
 
+class ElsewhereQueue(Loop):
+    """`self.` was forgotten, and the notebook has a queue of that name."""
+
+    elsewhere = deque()
+
+    def publish(self, event):
+        self.elsewhere.append(event)
+
+
+def test_02_1_an_event_in_another_queue_is_told_where_run_looks():
+    assert "run finds no event in self.queue" in repr(check_02_1(ElsewhereQueue))
+
+
 def test_02_1_a_stub_is_told_what_is_missing():
     assert "nothing here yet" in repr(check_02_1(Stub))
     assert "publish(event) has no effect yet" in repr(check_02_1(Stub))
@@ -103,7 +116,23 @@ async def awaits_nothing_that_waits(prices, write, pause):
     await bare(prices, write, pause)
 
 
+async def used_up(prices, write, pause):
+    while prices:
+        write(prices.pop(0))
+        await pause()
+
+
+async def backwards(prices, write, pause):
+    for price in reversed(prices):
+        write(price)
+        await pause()
+
+
 async def stub(prices, write, pause): ...
+
+
+def test_02_2_an_import_that_uses_up_its_list_passes():
+    assert check_02_2(used_up).passed
 
 
 def test_02_2_slices_of_a_hundred_pass():
@@ -124,6 +153,11 @@ def test_02_2_a_pause_after_each_price_passes_and_so_does_asyncios_own():
         (bare, "Held for 2,000 ms. async gives the loop nothing back until an await really waits."),
         (plain, "Held for 2,000 ms."),
         (awaits_nothing_that_waits, "Held for 2,000 ms. async gives the loop nothing back until an await really waits."),
+        (
+            backwards,
+            "Seen: 10,000 of 10,000 prices written, [10099, 10098, 10097] first. Expected: all in their order, each once. This happens when the prices",
+        ),
+        (slices(101), "held the loop for 50.5 ms"),
         (slices(200), "A slice of 200 prices of 0.5 ms is too long."),
         (slices(100, keep=lambda prices: prices[:-1]), "9,999 of 10,000 prices written"),
         (slices(100, keep=lambda prices: [*prices, prices[-1]]), "each once"),
@@ -187,6 +221,34 @@ def reports_a_text(event, handlers, report):
             report(handler, str(error))
 
 
+def reports_by_name(event, handlers, report):
+    for handler in handlers:
+        try:
+            handler(event)
+        except Exception as problem:
+            report(error=problem, handler=handler)
+
+
+def reports_exchanged(event, handlers, report):
+    dispatch(event, handlers, lambda handler, error: report(error, handler))
+
+
+def calls_with_nothing(event, handlers, report):
+    for handler in handlers:
+        try:
+            handler()
+        except Exception as error:
+            report(handler, error)
+
+
+def calls_with_the_list(event, handlers, report):
+    dispatch(handlers, handlers, report)
+
+
+def in_another_order(event, handlers, report):
+    dispatch(event, handlers[::-1], report)
+
+
 def catches_stop(event, handlers, report):
     for handler in handlers:
         try:
@@ -197,6 +259,7 @@ def catches_stop(event, handlers, report):
 
 def test_02_3_a_dispatch_that_goes_on_and_reports_passes():
     assert check_02_3(dispatch).passed
+    assert check_02_3(reports_by_name).passed
 
 
 @pytest.mark.parametrize(
@@ -206,6 +269,11 @@ def test_02_3_a_dispatch_that_goes_on_and_reports_passes():
         (around_the_loop, "the try stands around the whole for"),
         (ends_at_the_first, "a break or return follows the report"),
         (catches_nothing, "An exception that nobody catches ends the for"),
+        (reports_exchanged, "Seen: 2 reports for 2 errors, one of them report(the error, a handler)."),
+        (calls_with_nothing, "Seen: a handler was called with 0 arguments. Expected: handler(event)."),
+        (calls_with_the_list, "Seen: a handler was called with a list."),
+        (in_another_order, "All of them ran, in another order than that of the list."),
+        (reports_a_text, "one of them report(a handler, a str)"),
         (reports_a_text, "report(handler, error) for each that failed"),
         (catches_stop, "catches the Stop button of the notebook as well"),
     ],

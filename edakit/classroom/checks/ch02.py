@@ -78,7 +78,7 @@ def _finishes_before_the_next(loop_class: Callable[[], Any]) -> None:
     early = list(log)
     loop.run()
     if not log:
-        raise NothingHereError("publish(event) has no effect yet")
+        raise NothingHereError("publish(event) has no effect yet: run finds no event in self.queue")
     if early or log.index("C") < log.index("B ends"):
         raise NotYetError(
             ", ".join(log),
@@ -187,7 +187,7 @@ def check_02_2(import_prices: Callable[..., Any]) -> str:
     longest, waited = 0.0, 0.0
     for count, cost in IMPORTS:
         thread, prices = _Thread(cost), list(range(100, 100 + count))
-        thread.run(import_prices, prices)
+        thread.run(import_prices, list(prices))  # a list of its own: it may be used up
         if not thread.written and (count, cost) == IMPORTS[0]:
             raise NothingHereError("import_prices(prices, write, pause) writes no price yet")
         _compare_prices(thread.written, prices)
@@ -198,7 +198,7 @@ def check_02_2(import_prices: Callable[..., Any]) -> str:
             if len(thread.held) == 1:
                 because = f"Held for {longest:,.0f} ms. async gives the loop nothing back until an await really waits."
             raise NotYetError(
-                f"{count:,} prices of {cost:g} ms held the loop for {longest:,.0f} ms, and a click at {CLICK:.0f} ms waited {waited:,.0f} ms",
+                f"{count:,} prices of {cost:g} ms held the loop for {longest:,.5g} ms, and a click at {CLICK:.0f} ms waited {waited:,.0f} ms",
                 f"{LONGEST:.0f} ms at most",
                 because,
                 "how often your import awaits pause(), and after how many prices",
@@ -209,6 +209,8 @@ def check_02_2(import_prices: Callable[..., Any]) -> str:
 def _compare_prices(written: list[int], prices: list[int]) -> None:
     if written != prices:
         because = "This happens when the last slice is left out, or a slice begins where the one before has not ended."
+        if sorted(written) == prices:
+            because = "This happens when the prices are taken from the end of the list: the first one in it is to be written first."
         raise NotYetError(
             f"{len(written):,} of {len(prices):,} prices written{f', {written[:3]} first' if written else ''}",
             "all in their order, each once",
@@ -241,12 +243,15 @@ def check_02_3(dispatch: Callable[..., Any]) -> str:
 
 
 def _runs_all_and_reports(dispatch: Callable[..., Any], failing: set[int]) -> None:
+    event = _A()
     ran: list[int] = []
-    reported: list[tuple[Any, Any]] = []
+    called_with: list[tuple[Any, ...]] = []
+    reported: list[tuple[Any, ...]] = []
 
-    def handler(number: int) -> Callable[[object], None]:
-        def handle(_event: object) -> None:
+    def handler(number: int) -> Callable[..., None]:
+        def handle(*given: object) -> None:
             ran.append(number)
+            called_with.append(given)
             if number in failing:
                 raise _FailedError(number)
 
@@ -254,7 +259,7 @@ def _runs_all_and_reports(dispatch: Callable[..., Any], failing: set[int]) -> No
 
     handlers = [handler(number) for number in range(4)]
     try:
-        dispatch(_A(), handlers, lambda *said: reported.append(said))
+        dispatch(event, handlers, lambda *said, **named: reported.append((*said, *(named[name] for name in ("handler", "error") if name in named))))
     except _FailedError as error:
         because = "An exception that nobody catches ends the for, and with it the turns of the others."
         raise NotYetError(
@@ -265,13 +270,31 @@ def _runs_all_and_reports(dispatch: Callable[..., Any], failing: set[int]) -> No
         ) from None
     if not ran:
         raise NothingHereError("dispatch(event, handlers, report) calls no handler yet")
+    _are_called_with(event, called_with)
     if ran != list(range(4)):
         because = "This happens when the try stands around the whole for, or a break or return follows the report: the first error ends it."
+        if sorted(ran) == list(range(4)):
+            because = "All of them ran, in another order than that of the list."
         raise NotYetError(f"handlers {ran} ran", "[0, 1, 2, 3]", because, "the place of your try, and at what ends your for")
     _compare_report(reported, [handlers[number] for number in sorted(failing)])
 
 
-def _compare_report(reported: list[tuple[Any, Any]], failed: list[Callable[[object], None]]) -> None:
+def _are_called_with(event: object, called_with: list[tuple[Any, ...]]) -> None:
+    for given in called_with:
+        if len(given) != 1 or given[0] is not event:
+            what = f"{len(given)} arguments" if len(given) != 1 else f"a {type(given[0]).__name__}"
+            raise NotYetError(
+                f"a handler was called with {what}", "handler(event)", "A handler gets the event that was dispatched, and nothing else.", "the call in your try"
+            )
+
+
+def _words(said: tuple[Any, ...]) -> str:
+    """Return the arguments of a report, each in a word or two."""
+    known = ("the error" if isinstance(each, _FailedError) else "a handler" if callable(each) else f"a {type(each).__name__}" for each in said)
+    return f"report({', '.join(known)})"
+
+
+def _compare_report(reported: list[tuple[Any, ...]], failed: list[Callable[[object], None]]) -> None:
     if len(reported) < len(failed):
         many, named = ("Two errors", "none") if (len(failed), len(reported)) == (2, 0) else (f"{len(failed)} errors", str(len(reported)))
         raise NotYetError(
@@ -283,8 +306,9 @@ def _compare_report(reported: list[tuple[Any, Any]], failed: list[Callable[[obje
     right = [len(said) == 2 and said[0] is handler and isinstance(said[1], _FailedError) for said, handler in zip(reported, failed, strict=False)]  # noqa: PLR2004 (handler and error)
     if len(reported) > len(failed) or not all(right):
         because = "This happens when report gets something else than the handler that failed and what it raised, or is called for the others too."
+        wrong = f", one of them {_words(reported[right.index(False)])}" if False in right else ""
         raise NotYetError(
-            f"{len(reported)} reports for {len(failed)} errors", "report(handler, error) for each that failed", because, "the arguments of your report"
+            f"{len(reported)} reports for {len(failed)} errors{wrong}", "report(handler, error) for each that failed", because, "the arguments of your report"
         )
 
 
@@ -293,7 +317,7 @@ def _lets_stop_through(dispatch: Callable[..., Any]) -> None:
         raise KeyboardInterrupt
 
     try:
-        dispatch(_A(), [stop], lambda *_: None)
+        dispatch(_A(), [stop], lambda *_, **__: None)
     except KeyboardInterrupt:
         return
     because = "A bare except, or except BaseException, catches the Stop button of the notebook as well."
