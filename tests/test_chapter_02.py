@@ -92,3 +92,13 @@ def test_edakits_loop_keeps_the_order_that_the_chapters_loop_keeps(cells):
         run()
 
     assert said == ["begins", "ends", "answered", "edakit begins", "edakit ends", "edakit answered"]
+
+
+def test_the_cell_that_shows_the_order_can_be_run_again(cells):
+    measured = []
+    names = {"deque": deque, "defaultdict": defaultdict, "Event": Event, "measured": lambda _name, order: measured.append(order), "__name__": "chapter"}
+    [shows] = [source for source in cells if 'measured("order"' in source]
+    for source in (*(cell(cells, begin) for begin in ("class ItemAdded", "class Loop:", "class OrderPlaced")), shows, shows):
+        exec(source, names)  # noqa: S102 (the chapter's own cell)
+
+    assert measured == ["orders begins, orders ends, mail"] * 2

@@ -54,7 +54,7 @@ def test_the_table_has_a_row_an_event_in_milliseconds(ax):
     table = plot_gantt(ax, [REPORT, CLICK])
 
     assert table.rows == [("report", 0.0, 0.0, 0.0, 100.0, 100.0), ("click", 10.0, 90.0, 100.0, 105.0, 5.0)]
-    assert table.says == "Who waits longest, and how long: click, 90 ms."
+    assert table.says == "Who waits longest, and how long: click (90 ms)."
     assert ax.get_title(loc="left") == "Longest wait: 90 ms"
 
 
@@ -68,12 +68,18 @@ def test_computing_is_filled_being_under_way_is_hatched_and_waiting_is_dotted(ax
     assert dotted == [(5, 5), (10, 100)]
 
 
+def test_the_sentence_names_what_is_hatched(ax):
+    table = plot_gantt(ax, [PAYMENT, REPORT])
+
+    assert table.says == "Who waits longest, and how long: nobody waits. Whose handler awaits longest: payment (70 ms)."
+
+
 def test_runs_stand_one_below_the_other_under_their_names(ax):
     table = plot_gantt(ax, {"one": [REPORT, CLICK], "other": [PAYMENT]})
 
     assert [text.get_text() for text in ax.get_yticklabels()] == ["one: report", "one: click", "other: payment"]
     assert table.column("run") == ["one", "one", "other"]
-    assert table.says == "Who waits longest, and how long: one: click, 90 ms; other: nobody waits."
+    assert table.says == "Who waits longest, and how long: one: click (90 ms); other: nobody waits. Whose handler awaits longest: other: payment (70 ms)."
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first one on top
 
 
@@ -105,6 +111,20 @@ def test_each_timer_is_a_mark_in_the_row_of_its_run(ax):
     assert marks == [([0.1, 280.0], [0, 0]), ([2.0], [1])]
     assert table.rows == [("held", 2, 1, 280.0), ("free", 1, 0, 2.0)]
     assert table.says == "The worst lag of a timer of 10 ms: 280 ms (held), 2 ms (free)."
+
+
+@pytest.mark.parametrize(
+    ("runs", "title"),
+    [
+        ({"held": run((10, 310)), "free": run((10, 12)), "sliced": run((10, 50))}, "Worst lag from 2 ms (free) to 300 ms (held)"),
+        ({"held": run((10, 310))}, "Worst lag: 300 ms (held)"),
+    ],
+)
+def test_the_title_states_the_worst_lag_of_the_calmest_and_of_the_most_held_run(ax, runs, title):
+    plot_loop_lag(ax, runs)
+
+    assert ax.get_title(loc="left") == title
+    assert "a mark for each timer of 10 ms" in ax.get_xlabel()
 
 
 def test_runs_differ_in_their_mark_not_only_in_colour(ax):

@@ -46,7 +46,7 @@ def plot_gantt(ax: Axes, runs: Runs, *, guess: float | None = None) -> Table:
     # Above the bars there is no place that is always free.
     legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
     rows = [((name,) if name else ()) + _row(each) for name, found in named.items() for each in found]
-    return Table((("run",) if any(named) else ()) + COLUMNS, rows, says=_says(longest))
+    return Table((("run",) if any(named) else ()) + COLUMNS, rows, says=_says(longest) + _awaits(named))
 
 
 def _handlings(run: App | Sequence[Handling]) -> list[Handling]:
@@ -88,5 +88,18 @@ def _ms(value: float) -> float:
 
 
 def _says(longest: Mapping[str, Handling]) -> str:
-    waits = (f"{each.name}, {_ms(each.waited):,g} ms" if each.waited else "nobody waits" for each in longest.values())
+    waits = (f"{each.name} ({_ms(each.waited):,g} ms)" if each.waited else "nobody waits" for each in longest.values())
     return f"Who waits longest, and how long: {'; '.join(f'{name}: {wait}' if name else wait for name, wait in zip(longest, waits, strict=True))}."
+
+
+def _awaits(named: Mapping[str, Sequence[Handling]]) -> str:
+    """Return what the hatched bars show, for whoever does not see them; nothing where there are none."""
+    longest = {name: max(found, key=_paused) for name, found in named.items()}
+    each = (f"{name and f'{name}: '}{each.name} ({_ms(_paused(each)):,g} ms)" for name, each in longest.items() if _paused(each))
+    said = "; ".join(each)
+    return f" Whose handler awaits longest: {said}." if said else ""
+
+
+def _paused(each: Handling) -> float:
+    """Return how long the handler was under way and did not compute [ms]."""
+    return (each.ended_at - each.began_at - sum(end - begin for begin, end in each.busy)) / MS

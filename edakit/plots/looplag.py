@@ -42,13 +42,19 @@ def plot_loop_lag(ax: Axes, runs: Mapping[str, LoopLag]) -> Table:
     ax.set_ylim(len(runs) - 0.5, -0.7)
     dress(
         ax,
-        title=f"How late a timer of {every} fires: a mark each, the latest with its number",
-        x=f"late by [ms]; what is below {LEAST:g} stands there",
+        title=_title(runs),
+        x=f"late by [ms], a mark for each timer of {every}; what is below {LEAST:g} stands there",
         y="handler",
     )
     rows = [(name, run.lag.size, int((run.lag > run.every * 1e3).sum()), _ms(run.worst)) for name, run in runs.items()]
     worst = ", ".join(f"{_ms(run.worst):,g} ms ({name})" for name, run in runs.items())
     return Table(("handler", "timers", f"late by more than {every}", "worst lag [ms]"), rows, says=f"The worst lag of a timer of {every}: {worst}.")
+
+
+def _title(runs: Mapping[str, LoopLag]) -> str:
+    least, most = (choose(runs, key=lambda name: runs[name].worst) for choose in (min, max))
+    ends = [f"{_ms(runs[name].worst):,g} ms ({name})" for name in (least, most)]
+    return f"Worst lag: {ends[1]}" if least == most else f"Worst lag from {ends[0]} to {ends[1]}"
 
 
 def plot_lag_over_time(ax: Axes, run: LoopLag) -> Table:
