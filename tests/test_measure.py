@@ -8,7 +8,7 @@ import pytest
 
 from edakit import App, CapabilityError, Component, Constant, Exponential, Faults, measure, measure_trials
 from edakit.delivery import Backoff
-from edakit.errors import InvalidValueError
+from edakit.errors import EventValueError, InvalidValueError
 from edakit.faults import CrashPoint
 from edakit.measuring import (
     Burst,
@@ -299,6 +299,19 @@ def test_handlers_that_fail_in_real_time_do_not_end_the_run():
 
     assert (run.component("stock").events, run.dead, run.lost) == (9, 1, 0)
     assert "KeyError" in repr(run)
+
+
+def test_what_a_tester_in_a_thread_cannot_go_on_for_is_raised():
+    before = threading.active_count()
+
+    with pytest.raises(EventValueError, match="CartItemAdded was not sent"):
+        measure(stock_app(takes=None), Each(ClosedLoop(testers=2, every=0.010, duration=60), _cannot_travel), clock="wall")
+
+    assert threading.active_count() == before
+
+
+def _cannot_travel(number, random):
+    return CartItemAdded(cart_id=number)
 
 
 # What does not go together

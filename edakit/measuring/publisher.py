@@ -147,6 +147,7 @@ class ClosedPublisher(Publisher):
         self._numbers = iter(range(2**62))
         self._answers: Counter[str] = Counter()
         self._answered = threading.Condition()
+        self._failed: list[BaseException] = []
         self._waiting: dict[str, tuple[int, Callable[[], None]]] = {}
         app.hooks.on("acked", self._ack)
 
@@ -205,7 +206,7 @@ class ClosedPublisher(Publisher):
             go_on()
 
     def wall(self) -> None:
-        """Let every tester test, each in a thread of its own; return when all have ended."""
+        """Let every tester test, each in a thread of its own; return when all have ended, and raise what one of them could not go on for."""
         stopping = threading.Event()
         threads = [threading.Thread(target=self._tester, args=(tester, stopping), name=f"tester-{tester}", daemon=True) for tester in range(self.loop.testers)]
         for thread in threads:
@@ -214,9 +215,23 @@ class ClosedPublisher(Publisher):
             for thread in threads:
                 thread.join()
         finally:
-            stopping.set()
+            self._stop(stopping)
+        if self._failed:
+            raise self._failed[0]
+
+    def _stop(self, stopping: threading.Event) -> None:
+        stopping.set()
+        with self._answered:
+            self._answered.notify_all()
 
     def _tester(self, tester: int, stopping: threading.Event) -> None:
+        try:
+            self._test_again_and_again(tester, stopping)
+        except BaseException as error:  # noqa: BLE001 (raised again by the thread that waits for the testers)
+            self._failed.append(error)
+            self._stop(stopping)
+
+    def _test_again_and_again(self, tester: int, stopping: threading.Event) -> None:
         next_at = self._first(tester)
         while next_at < self.end_ns and not stopping.is_set():
             self.sleep_until(next_at)
