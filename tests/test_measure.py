@@ -8,7 +8,7 @@ import pytest
 
 from edakit import App, CapabilityError, Component, Constant, Exponential, Faults, measure, measure_trials
 from edakit.delivery import Backoff
-from edakit.errors import EventValueError, InvalidValueError
+from edakit.errors import EventValueError, InvalidValueError, UnknownComponentError
 from edakit.faults import CrashPoint
 from edakit.measuring import (
     Burst,
@@ -312,6 +312,16 @@ def test_what_a_tester_in_a_thread_cannot_go_on_for_is_raised():
 
 def _cannot_travel(number, random):
     return CartItemAdded(cart_id=number)
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_what_an_action_raises_is_raised(clock):
+    before = threading.active_count()
+
+    with pytest.raises(UnknownComponentError, match="'stokc'"):
+        measure(stock_app(takes=None), Each(Steady(rate=100, duration=0.1), added), clock=clock, at={0.05: lambda app: app.pause("stokc")})
+
+    assert threading.active_count() == before
 
 
 # What does not go together

@@ -48,7 +48,7 @@ def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
         first: What is published, and handled to its end, before the run begins: a network broker has then let in every component. Nothing of it counts
             for latencies, throughput and `events`.
         warmup: How much at the beginning does not count for latencies and throughput [s].
-        at: What else happens, and when: `{5.0: lambda app: app.pause("stock")}` [s].
+        at: What else happens, and when: `{5.0: lambda app: app.pause("stock")}` [s]. What an action raises is raised here.
         label: What the run is called in tables and plots.
 
     Raises:
@@ -125,8 +125,16 @@ def _act(action: Callable[[App], object], app: App) -> None:
 
 
 def _drive_wall(app: App, publisher: Publisher, actions: Actions) -> None:
+    failed: list[BaseException] = []
+
+    def act(action: Callable[[App], object]) -> None:
+        try:
+            action(app)
+        except BaseException as error:  # noqa: BLE001 (a thread has no caller to raise to: it is raised below)
+            failed.append(error)
+
     # In threads of their own: an action may be what a publisher that is held up waits for.
-    timers = [threading.Timer(time_ns / NS, action, [app]) for time_ns, action in actions.items()]
+    timers = [threading.Timer(time_ns / NS, act, [action]) for time_ns, action in actions.items()]
     for timer in timers:
         timer.daemon = True
         timer.start()
@@ -134,6 +142,8 @@ def _drive_wall(app: App, publisher: Publisher, actions: Actions) -> None:
         publisher.wall()
         for timer in timers:
             timer.join()
+        if failed:
+            raise failed[0]
         _wait(app)
     finally:
         for timer in timers:
