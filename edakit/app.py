@@ -302,9 +302,12 @@ class App:
 
         Raises:
             WaitTimeoutError: it takes longer than *timeout* [s].
+            Exception: what ended the background of a component that has something to do; see `failures`.
         """
         deadline = time.monotonic() + timeout
         while busy := self._outstanding(name for name in self.components if name not in self._paused):
+            if ended := [error for name, error in self.failures.items() if name in busy]:
+                raise ended[0]
             if time.monotonic() > deadline:
                 raise WaitTimeoutError("the end of all work", timeout, ", ".join(f"{name} has {count} events" for name, count in busy.items()))
             time.sleep(self.bus.link.pause)

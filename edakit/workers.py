@@ -56,6 +56,9 @@ class Workers:
         except BaseException as error:  # noqa: BLE001 (a thread has no caller to raise to)
             if not self.stopping:
                 self.server.note(error)
+                # What it had is not acked: with one worker less than was asked for, the rest would go on and nobody would be told.
+                self.stopping = True
+                self.wake_all()
 
     @property
     def ended(self) -> bool:
@@ -164,10 +167,11 @@ class AsyncWorkers(Workers):
             while self._free and (delivery := self.server.receive()) is not None:
                 task = asyncio.create_task(self._handle(delivery, self._free.pop(0)))
                 tasks.add(task)
-                task.add_done_callback(tasks.discard)
             await _wait(self._something, self._until_due())
-        if tasks:
-            await asyncio.wait(tasks)
+            for task in [task for task in tasks if task.done()]:
+                tasks.remove(task)
+                task.result()  # raises what has passed the handlers: it ends this thread, as it ends one of plain handlers
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _handle(self, delivery: Delivery, worker: int) -> None:
         server = self.server

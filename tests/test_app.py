@@ -501,6 +501,28 @@ def test_a_handler_that_exits_does_not_end_its_thread():
         assert len(app.dead_letters()) == 2
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_passes_the_handlers_ends_the_background_of_its_component_and_is_raised_to_whoever_waits(is_async, concurrency):
+    mail = Component("mail", concurrency=concurrency)
+
+    def handle(event, context):
+        """Do nothing."""
+
+    async def handle_and_await(event, context):
+        """Do nothing, on an asyncio loop."""
+
+    mail.on(CartItemAdded)(handle_and_await if is_async else handle)
+    app = App(mail)
+    app.hooks.on("handled", lambda *_: 1 / 0)
+    with app:
+        app.publish(CartItemAdded(cart_id="c"))
+
+        with pytest.raises(ZeroDivisionError):
+            app.wait_until_idle(timeout=5)
+        assert isinstance(app.failures["mail"], ZeroDivisionError)
+
+
 class Watched(Component):
     """A component that counts how often somebody looks whether prefetch lets one more event in."""
 

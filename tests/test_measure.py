@@ -324,6 +324,15 @@ def test_what_an_action_raises_is_raised(clock):
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("load", [Steady(rate=100, duration=0.1), ClosedLoop(every=0.010, duration=0.1)])
+def test_what_ends_a_component_in_real_time_ends_the_run_that_waits_for_it(load):
+    app = stock_app(takes=None)
+    app.hooks.on("handled", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        measure(app, Each(load, added), clock="wall")
+
+
 # What does not go together
 
 

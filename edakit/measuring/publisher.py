@@ -24,6 +24,7 @@ from edakit.transports.routing import matches
 __all__ = ["Publisher", "publisher_for"]
 
 _STEP = 64  # messages between two looks at the progress bar
+_LOOK = 0.25  # between two looks whether somebody is left who can answer [s]
 
 
 class Publisher:
@@ -237,9 +238,14 @@ class ClosedPublisher(Publisher):
             self.sleep_until(next_at)
             sent_at = self.app.now_ns
             event_id, queues = self._next()
-            with self._answered:
-                self._answered.wait_for(lambda: self._answers[event_id] >= queues or stopping.is_set())  # noqa: B023 (waited for before the next turn)
+            self._wait_for_answers(event_id, queues, stopping)
             next_at = max(sent_at + self.every_ns, self.app.now_ns)
+
+    def _wait_for_answers(self, event_id: str, queues: int, stopping: threading.Event) -> None:
+        # A component that serves no more answers no more; `measure` raises what has ended it.
+        with self._answered:
+            while not self._answered.wait_for(lambda: self._answers[event_id] >= queues or stopping.is_set() or bool(self.app.failures), _LOOK):
+                continue
 
 
 def publisher_for(app: App, workload: Workload, progress: Progress) -> Publisher:
