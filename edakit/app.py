@@ -130,12 +130,18 @@ class App:
         if self._running.bus is None:
             seed = self.seed if self.clock.virtual else None
             bus = self._running.bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
+            try:
+                for component in self.components.values():
+                    bus.declare(component)
+                # From the first event on, so that events are handled in the order of publication.
+                self._here()
+            except BaseException:
+                # Half opened, it would take events that nobody handles: the next use begins again, and says again what is wrong.
+                self._running.end()
+                self._running.bus = None
+                raise
             if self._faults is not None:
                 self._faults.install(self.hooks, self.seed)
-            for component in self.components.values():
-                bus.declare(component)
-            # From the first event on, so that events are handled in the order of publication.
-            self._here()
         return self._running.bus
 
     def add(self, component: Component) -> None:

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from edakit import App, Backoff, Bus, Component, Constant, DeadLetter, Inbox
+from edakit import App, Backoff, Bus, Component, Constant, DatabaseInbox, DeadLetter, Inbox
 from edakit.bus import EXCHANGE
 from edakit.delivery import Postpone
 from edakit.errors import (
@@ -18,6 +18,7 @@ from edakit.errors import (
     EventValueError,
     HandlerConflictError,
     HandlerCountError,
+    InboxError,
     InvalidValueError,
     UnknownComponentError,
     UnroutableEventError,
@@ -631,6 +632,23 @@ def test_use_after_close_raises_and_the_record_stays():
             use()
     assert isinstance(app.dead_letters()[0], DeadLetter)
     assert "Dead: mail: ValueError" in app.report().says
+
+
+def test_an_app_that_could_not_be_opened_says_so_each_time_until_it_can_be(tmp_path):
+    folder, handled = tmp_path / "later", []
+    stock = Component("stock", inbox=DatabaseInbox(folder / "stock.db"))
+    stock.on(CartItemAdded)(lambda event, context: handled.append(event.cart_id))
+    app = App(stock)
+
+    for _ in range(2):
+        with pytest.raises(InboxError, match="no folder"):
+            app.publish(CartItemAdded(cart_id="c"))
+    folder.mkdir()
+    app.publish(CartItemAdded(cart_id="c"))
+    app.run_until_idle()
+    app.close()
+
+    assert handled == ["c"]
 
 
 def test_a_closed_bus_says_so():
