@@ -195,6 +195,7 @@ class App:
 
         Raises:
             VirtualTimeError: the app runs in the background already.
+            InvalidValueError: *on_error* is neither.
         """
         return self._run(None, on_error)
 
@@ -209,6 +210,8 @@ class App:
         return self._run(self.now_ns + to_ns(seconds), on_error)
 
     def _run(self, until_ns: int | None, on_error: str, stop: Callable[[], bool] | None = None) -> int:
+        if on_error not in {"raise", "retry"}:
+            raise InvalidValueError("on_error", on_error, "'raise' or 'retry'")
         loop, before = self._here(), self.trace.ended
         beside = [component for component in self.components.values() if self._beside(component)]
         for component in beside:

@@ -210,6 +210,13 @@ def test_an_async_handlers_exception_is_the_cells_traceback():
         app.run_until_idle()
 
 
+def test_another_answer_to_an_error_than_raise_or_retry_is_refused():
+    app = App(recorder("mail")[0], clock="virtual")
+
+    with pytest.raises(InvalidValueError, match="on_error is 'ignore'; give 'raise' or 'retry'"):
+        app.run_until_idle(on_error="ignore")
+
+
 def test_a_failing_event_is_tried_again_with_growing_pauses_then_given_up_and_can_be_redriven():
     app = App(failing(max_attempts=3), clock="virtual")
     app.publish(CartItemAdded(cart_id="c-1"))
