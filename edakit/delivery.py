@@ -90,7 +90,12 @@ class Inbox:
 
     Args:
         size: How many ids to remember [events].
+
+    Attributes:
+        alone: Whether it is up to the server to see that only one worker has an event; otherwise the inbox does, when the handler is called.
     """
+
+    alone = True
 
     def __init__(self, size: int = 100_000) -> None:
         if size < 1:

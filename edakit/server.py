@@ -46,6 +46,7 @@ class Server:
         self.errors: list[BaseException] = []
         self.wake_at: Callable[[int], None] = _nothing
         self.keys = _Keys() if component.order == "per key" else None
+        self._under_way: dict[tuple[str, str], Delivery] = {}
         self._lock = threading.Lock()
 
     def receive(self) -> Delivery | None:
@@ -102,7 +103,7 @@ class Server:
                     self._settle(delivery, "ignored")
                     return None
                 inbox = self.component.inbox
-                if inbox is not None and inbox.knows(delivery):
+                if inbox is not None and ((inbox.alone and self._is_under_way(delivery)) or inbox.knows(delivery)):
                     self._settle(delivery, "duplicate")
                     return None
                 delivery.event, delivery.handler = decode(message.body, handler.schema.decode), handler
@@ -118,6 +119,10 @@ class Server:
             self.crashed(delivery, crash)
             return None
         return delivery
+
+    def _is_under_way(self, delivery: Delivery) -> bool:
+        """Whether another worker has the same event: the inbox knows it only when that one is done. If that one fails, its own message comes back."""
+        return self._under_way.setdefault((delivery.source, delivery.id), delivery) is not delivery
 
     def begin(self, delivery: Delivery, worker: int) -> int:
         """Let *worker* begin; return how long it will be busy before the handler's code runs [ns]."""
@@ -177,15 +182,22 @@ class Server:
             # Where the subscription was closed under the handler, the event went back to its queue and is delivered again.
             with suppress(MessageStateError):
                 delivery.message.ack()
-        if self.keys is not None:
-            self._release(delivery)
+        self._release(delivery)
         if self.hooks.acked:
             self._call(self.hooks.acked, delivery)
 
     def _release(self, delivery: Delivery) -> None:
+        self._forget(delivery)
         if self.keys is not None:
             with self._lock:
                 self.keys.release(delivery.message)
+
+    def _forget(self, delivery: Delivery) -> None:
+        """It is under way no longer."""
+        if self._under_way:
+            # Not by its id: a malformed message has none.
+            for key in [key for key, each in tuple(self._under_way.items()) if each is delivery]:
+                del self._under_way[key]
 
     def _bury(self, delivery: Delivery, reason: str, error: BaseException) -> None:
         handler = delivery.handler and delivery.handler.function
@@ -212,6 +224,7 @@ class Server:
         if self.keys is not None:
             with self._lock:
                 self.keys.wait_for(delivery.message)
+        self._forget(delivery)
         delivery.message.retry(due_ns, attempt=counts and outcome == "retried")
         self.wake_at(due_ns)
 

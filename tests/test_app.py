@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from edakit import App, Backoff, Bus, Component, Constant, DatabaseInbox, DeadLetter, Inbox
+from edakit import App, Backoff, Bus, Component, Constant, DatabaseInbox, DeadLetter, Faults, Inbox
 from edakit.bus import EXCHANGE
 from edakit.delivery import Postpone
 from edakit.errors import (
@@ -404,6 +404,24 @@ def test_an_inbox_makes_a_repeated_delivery_harmless():
 
     assert len(seen) == 1
     assert [row.outcome for row in app.trace.deliveries] == ["handled", "duplicate"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_inbox_makes_a_repeated_delivery_harmless_also_while_the_first_one_is_being_handled(fails):
+    component, seen = Component("payment", inbox=Inbox(), concurrency=2, takes=Constant(1)), []
+
+    @component.on(CartItemAdded)
+    def charge(event, context):
+        if fails and context.attempt == 1:
+            raise ValueError("not yet")
+        seen.append(event.cart_id)
+
+    app = App(component, clock="virtual", faults=Faults(duplicate=1.0))
+    app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle(on_error="retry")
+
+    assert seen == ["c-1"]
+    assert sorted(row.outcome for row in app.trace.deliveries) == ["duplicate", "handled", *["retried"] * fails]
 
 
 def test_at_most_once_acks_before_the_work():
