@@ -369,7 +369,8 @@ class App:
         waiting = {name: 0 if self._closed else self.backlog(name) for name in self.components}
         rows = [(name, *(counts[name, outcome] for outcome in _OUTCOMES), waiting[name]) for name in self.components]
         dead = [f"{letter.component}: {letter.error} (in {letter.handler or 'no handler'}, line {letter.line})" for letter in self.dead_letters()]
-        unrouted = sum(row.queues == 0 for row in self.trace.publications)
+        refused = {row.event for row in self.trace.deliveries if row.outcome == "refused"}
+        unrouted = sum(row.queues == 0 and row.event not in refused for row in self.trace.publications)
         says = f"{len(self.trace.publications)} events were published, {unrouted} of them to nobody."
         return Table(("component", *_OUTCOMES, "waiting"), rows, says="\n".join([says, *(f"Dead: {line}" for line in dict.fromkeys(dead))]))
 

@@ -465,6 +465,15 @@ def test_components_run_in_the_background_until_they_are_stopped(concurrency):
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("policy", ["drop newest", "drop oldest"])
+def test_a_report_does_not_say_that_what_a_full_queue_refused_went_to_nobody(policy):
+    app = App(recorder("mail", bound=1, when_full=policy)[0], clock="virtual")
+    app.publish_many(CartItemAdded(cart_id=str(number)) for number in range(3))
+    app.publish(OrderPlaced(order_id="o-1"))
+
+    assert app.report().says == "4 events were published, 1 of them to nobody."
+
+
 def test_wait_for_returns_the_events_one_after_the_other():
     with App(cart_component()) as app:
         for cart_id in ("a", "b"):
