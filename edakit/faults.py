@@ -33,8 +33,8 @@ class CrashPoint:
     def __post_init__(self) -> None:
         if self.point not in Hooks.POINTS[:4]:
             raise InvalidValueError("point", self.point, f"one of {Hooks.POINTS[:4]}")
-        if self.nth < 0 or not 0 <= self.share <= 1:
-            raise InvalidValueError("nth and share", (self.nth, self.share), "nth of 0 or more, share from 0 to 1")
+        if self.nth < 0 or not 0 <= self.share <= 1 or (self.nth and self.share):
+            raise InvalidValueError("nth and share", (self.nth, self.share), "nth of 1 or more, or nth=0 with a share from 0 to 1")
 
 
 class Faults:

@@ -94,7 +94,8 @@ def test_a_crash_in_the_background_gives_the_event_back():
 
 
 @pytest.mark.parametrize("make", [
-    lambda: CrashPoint("mail", "published"), lambda: CrashPoint("mail", "handled", nth=-1), lambda: CrashPoint("mail", "handled", share=2),
+    lambda: CrashPoint("mail", "published"), lambda: CrashPoint("mail", "handled", nth=-1), lambda: CrashPoint("mail", "handled", nth=0, share=2),
+    lambda: CrashPoint("mail", "handled", share=0.2),
     lambda: Faults(duplicate=1.5), lambda: Faults(delayed=0.5), lambda: Faults(delay=Constant(1)), lambda: Faults(restart_after=-1),
 ])  # fmt: skip
 def test_a_fault_that_makes_no_sense_is_refused(make):
