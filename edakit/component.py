@@ -99,7 +99,7 @@ class Component:
         Raises:
             HandlerConflictError: another function handles one of these types here already.
             InvalidValueError: what is given is no event class, or the function does not take an event and a context,
-                or it is an `async def` and the inbox is on a database.
+                or it has a yield, or it is an `async def` and the inbox is on a database.
         """
         for event_type in event_types:
             if not isinstance(event_type, EventMeta):
@@ -143,3 +143,5 @@ def _check_signature(function: Callable[..., Any]) -> None:
         inspect.signature(function).bind("event", "context")
     except TypeError as error:
         raise InvalidValueError("a handler", getattr(function, "__name__", function), f"a function of two arguments, (event, context): {error}") from None
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidValueError("a handler", function.__name__, "a function without yield: with it, a call makes a generator, and nothing in it would run")

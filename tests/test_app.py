@@ -150,6 +150,18 @@ def test_a_handler_must_take_an_event_and_a_context():
         Component("mail").on(CartItemAdded)(lambda event: None)
 
 
+def test_a_handler_with_a_yield_is_refused_since_nothing_in_it_would_run():
+    def handle(event, context):
+        yield event
+
+    async def handle_and_await(event, context):
+        yield event
+
+    for handler in (handle, handle_and_await):
+        with pytest.raises(InvalidValueError, match="without yield"):
+            Component("mail").on(CartItemAdded)(handler)
+
+
 def test_a_handler_that_is_added_to_a_running_app_gets_events():
     component, seen = Component("mail"), threading.Event()
     with App(component) as app:
