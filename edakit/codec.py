@@ -65,7 +65,7 @@ def encode(
         event_id: 16 hexadecimal digits, unique among the events of *source*.
         time_ns: When it is published [ns since 1970-01-01 UTC].
         source: Who publishes it.
-        key: Partition key; by default the field that the class names as `key=`, else that of the cause.
+        key: Partition key; by default the field that the class names as `key=`, else, or if that field is None, that of the cause.
         cause: The delivery whose handler publishes it; None for the first of a chain.
         max_body: Largest body allowed [bytes].
 
@@ -78,8 +78,8 @@ def encode(
     if len(body) > max_body:
         raise MessageTooLargeError(cls.__name__, len(body), max_body)
     headers = {_SPEC: "1.0", ID: event_id, TYPE: cls.schema.type, SOURCE: source, TIME: rfc3339(time_ns)}
-    if key is None and cls.key is not None:
-        key = str(getattr(event, cls.key))
+    if key is None and cls.key is not None and (named := getattr(event, cls.key)) is not None:
+        key = str(named)
     if cause is None:
         headers[CORRELATION] = event_id
         headers[TRACEPARENT] = "00-" + event_id + event_id + "-" + event_id + "-01"

@@ -9,7 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from edakit.codec import CONTENT_TYPE, check, decode, encode, rfc3339
 from edakit.errors import DecodeError
-from edakit.events import Schema
+from edakit.events import Event, Schema
 from tests.shop_language import CartItemAdded
 
 HEADERS = {
@@ -33,6 +33,22 @@ def test_an_event_on_the_wire_is_a_cloud_event_to_other_tools():
     assert read.get_data() == {"cart_id": "c-1", "product_id": "1001", "quantity": 2}
     assert read.get_extension("partitionkey") == "c-1"
     assert read.get_extension("traceparent") == "00-00000000000000aa00000000000000aa-00000000000000aa-01"
+
+
+def test_a_key_field_that_is_none_is_no_key():
+    class PageViewed(Event, key="customer"):
+        customer: str | None = None
+
+    class Cause:
+        headers = {"cloudEvents_id": "1", "cloudEvents_partitionkey": "c-1"}
+        correlation_id = "1"
+
+    own, beginning, caused = (
+        encode(event, event_id="00000000000000aa", time_ns=0, source="page", cause=cause)[1].get("cloudEvents_partitionkey")
+        for event, cause in ((PageViewed(customer="17"), Cause()), (PageViewed(), None), (PageViewed(), Cause()))
+    )
+
+    assert (own, beginning, caused) == ("17", None, "c-1")
 
 
 def test_a_foreign_correlation_id_still_gives_a_valid_traceparent():
