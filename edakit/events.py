@@ -87,6 +87,8 @@ class EventMeta(msgspec.StructMeta):
         named = type or ".".join(word.lower() for word in _WORD.findall(name))
         if not _TYPE.fullmatch(named) or len(named) > 200:  # noqa: PLR2004 (AMQP: a routing key has at most 255 bytes)
             raise EventTypeError(name, f"{named!r} is no event type (words of a-z, 0-9, - and _ with dots between)")
+        if taken := {"key", "schema"}.intersection(cls.__struct_fields__):
+            raise EventTypeError(name, f"{', '.join(sorted(taken))} is what every event class has, and no name for a field (button_key, say)")
         cls.key = key or getattr(cls, "key", None)
         if key and key not in cls.__struct_fields__:
             raise EventTypeError(name, f"key={key!r} names no field (fields: {', '.join(cls.__struct_fields__)})")

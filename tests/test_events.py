@@ -49,6 +49,12 @@ def test_a_key_that_names_no_field_is_refused():
             cart_id: str
 
 
+@pytest.mark.parametrize("field", ["key", "schema"])
+def test_a_field_that_would_hide_what_every_event_class_has_is_refused(field):
+    with pytest.raises(EventTypeError, match=f"Pressed: {field} is what every event class has"):
+        type(Event)("Pressed", (Event,), {"__module__": __name__, "__annotations__": {field: str}})
+
+
 def test_events_are_frozen_and_their_fields_are_given_by_name():
     event = CartItemAdded(cart_id="c-1")
 
