@@ -146,8 +146,10 @@ class EventLoop:
         """Run an `async def` handler up to its next await."""
         try:
             wish = coroutine.send(None)
-            if not isinstance(wish, _Sleep):
-                coroutine.throw(VirtualTimeError(f"in virtual time a handler can await context.sleep(…) only, not {wish!r}; use clock='wall' for the rest"))
+            while not isinstance(wish, _Sleep):  # a handler may catch that, and go on
+                wish = coroutine.throw(
+                    VirtualTimeError(f"in virtual time a handler can await context.sleep(…) only, not {wish!r}; use clock='wall' for the rest")
+                )
         except StopIteration:
             server.succeeded(delivery)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (as above)

@@ -275,6 +275,24 @@ def test_awaiting_anything_else_in_virtual_time_is_refused():
         app.run_until_idle()
 
 
+def test_a_handler_that_catches_what_was_refused_to_await_goes_on():
+    component, done = Component("mail"), []
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        for _ in range(2):
+            with pytest.raises(VirtualTimeError):
+                await asyncio.sleep(0)
+        await context.sleep(1)
+        done.append(app.now_ns)
+
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="c-1"))
+    app.run_until_idle()
+
+    assert done == [10**9]
+
+
 def test_service_times_keep_workers_busy():
     component, _ = recorder("stock", concurrency=2, takes=Constant(1))
     app = App(component, clock="virtual")
