@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from random import Random
 from typing import Protocol, runtime_checkable
 
@@ -116,6 +117,8 @@ class Erlang:
 
     def __post_init__(self) -> None:
         _check("k", self.k)
+        if not isinstance(self.k, Integral):
+            raise InvalidValueError("k", self.k, "a finite number of phases, a whole one")
         _check("mean", self.mean)
 
     @property

@@ -63,7 +63,7 @@ def test_draws_are_whole_nanoseconds_and_repeat_with_the_seed(law):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Constant(-1), lambda: Exponential(0), lambda: Exponential(math.nan), lambda: Uniform(2, 1), lambda: Erlang(0, 1),
+        lambda: Constant(-1), lambda: Exponential(0), lambda: Exponential(math.nan), lambda: Uniform(2, 1), lambda: Erlang(0, 1), lambda: Erlang(2.5, 1),
         lambda: HyperExponential(1, 0.5), lambda: LogNormal(1, 0), lambda: Constant(math.inf),
     ],
 )  # fmt: skip
