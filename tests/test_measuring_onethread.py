@@ -107,6 +107,17 @@ def test_under_way_is_concurrent_and_computing_is_parallel():
     assert compare_at_once(runs).column("computing at once") == [1, 0, 3]
 
 
+def test_in_real_time_handlings_count_from_the_first_event():
+    component = Component("shop")
+    component.on(Long)(lambda event, context: None)
+    app = App(component, broker="memory://")
+    app.publish(Long())
+    app.run_until_idle()
+
+    assert handlings(app)[0].due_at == 0
+    assert 0 <= at_once(app).over_at < 60_000
+
+
 def test_events_of_one_name_are_numbered_and_others_are_not():
     app = on_one_thread({Long: holds(0.1), Short: holds(0.1)}, [(0.0, Long()), (0.0, Short()), (0.0, Long())])
 

@@ -22,7 +22,7 @@ class Handling(NamedTuple):
     Attributes:
         name: Type of the event; with a number behind it where several came.
         component: Who handled it.
-        due_at: When the event came [ns].
+        due_at: When the event came, from the start: of virtual time, in real time of the first event [ns].
         began_at, ended_at: When its handler began and ended [ns].
         busy: From when to when its handler computed [ns]; without `compute` the whole of it.
     """
@@ -62,12 +62,19 @@ class AtOnce(NamedTuple):
 def handlings(app: App) -> list[Handling]:
     """Return every handling that came to a good end in *app*, in the order in which the events came."""
     publications = {row.event: row for row in app.trace.publications}
+    # The time of day would be no place on an axis.
+    zero = 0 if app.clock.virtual else min((row.due_at for row in publications.values()), default=0)
     slices: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
     for part in app.slices if isinstance(app, OneThread) else ():
         slices[part.event, part.component].append((part.began_at, part.ended_at))
     found = [
         Handling(
-            publications[row.event].name, row.component, publications[row.event].due_at, row.started_at, row.done_at, tuple(slices[row.event, row.component])
+            publications[row.event].name,
+            row.component,
+            publications[row.event].due_at - zero,
+            row.started_at - zero,
+            row.done_at - zero,
+            tuple(slices[row.event, row.component]),
         )
         for row in app.trace.deliveries
         if row.outcome == "handled"
