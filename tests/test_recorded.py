@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edakit import Each, Steady, measure
+from edakit import Constant, Each, Steady, measure
 from edakit.errors import InvalidValueError
 from edakit.measuring import load_recording, save_recording
 from edakit.shop import build_shop
+from edakit.shop.catalogue import Catalogue, Product
 from edakit.shop.everywhere import ADDRESSES, RECORDED, click
 
 COMMITTED = Path(__file__).parents[1] / RECORDED
+MUG = Product(product_id="1001", name="mug", price=450)
 
 
 @pytest.fixture
@@ -32,6 +34,20 @@ def test_a_run_that_was_saved_comes_back_and_says_that_it_is_a_recording(run, tm
     assert np.array_equal(back.run.latency, run.latency)
     assert back.run.line() == run.line()
     assert json.loads((tmp_path / "runs.json").read_text())["made"] == {"day": "today"}
+
+
+@pytest.mark.parametrize("policy", ["raise", "drop newest"])
+def test_the_account_of_a_run_with_a_full_queue_comes_back_too(policy, tmp_path):
+    shop = build_shop(stock=0, cart_bound=1, cart_when_full=policy, cart_takes=Constant(0.1), cart_max_attempts=1, catalogue=Catalogue([MUG]))
+    run = measure(shop, Each(Steady(50, 1.0), click), clock="virtual")
+    save_recording({"memory": run}, {"memory": {}}, tmp_path)
+
+    back = load_recording(tmp_path)["memory"].run
+
+    assert (back.refused, back.lost, back.dead, back.deaths) == (run.refused, run.lost, run.dead, run.deaths)
+    assert run.refused
+    assert run.deaths
+    assert np.array_equal(back.backlog_at([0.5, 1.0]), run.backlog_at([0.5, 1.0]))
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", '{"runs": {"RabbitMQ": {}}}', '{"runs": {"RabbitMQ": {"run": {"speed": 1}, "about": {}}}}'])

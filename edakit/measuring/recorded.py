@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edakit.errors import InvalidValueError
 from edakit.measuring.run import Run
@@ -14,7 +15,8 @@ from edakit.trace import Trace
 __all__ = ["RecordedRun", "load_recording", "save_recording"]
 
 ABOUT = "runs.json"
-KEPT = ("seed", "clock", "broker", "start_ns", "length", "warmup", "waiting_events")
+LISTS = {"deaths": tuple, "drops_newest": frozenset}
+KEPT = ("seed", "clock", "broker", "start_ns", "length", "warmup", "waiting_events", "turned_away", "unsent", "interrupted", *LISTS)
 """What of a run is no part of its trace, and is saved beside it."""
 
 
@@ -44,7 +46,7 @@ def save_recording(runs: Mapping[str, Run], about: Mapping[str, Mapping[str, str
     folder.mkdir(parents=True, exist_ok=True)
     for name, run in runs.items():
         run.trace.save(folder / _file(name))
-    kept = {name: {"run": {field: getattr(run, field) for field in KEPT}, "about": dict(about[name])} for name, run in runs.items()}
+    kept = {name: {"run": {field: _plain(getattr(run, field)) for field in KEPT}, "about": dict(about[name])} for name, run in runs.items()}
     (folder / ABOUT).write_text(json.dumps({"made": made, "runs": kept}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -63,8 +65,13 @@ def load_recording(folder: str | Path) -> dict[str, RecordedRun]:
         raise InvalidValueError(str(path), f"{type(error).__name__}: {error}", "what save_recording wrote") from None
 
 
-def _read(folder: Path, name: str, fields: Mapping[str, object], about: Mapping[str, str]) -> RecordedRun:
-    run = Run(Trace.load(folder / _file(name)), label=f"{name} (recorded)", **fields)  # type: ignore[arg-type]  # as `KEPT` says
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def _read(folder: Path, name: str, fields: Mapping[str, Any], about: Mapping[str, str]) -> RecordedRun:
+    kept = {field: LISTS[field](value) if field in LISTS else value for field, value in fields.items()}
+    run = Run(Trace.load(folder / _file(name)), label=f"{name} (recorded)", **kept)
     return RecordedRun(run, dict(about))
 
 
