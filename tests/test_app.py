@@ -495,6 +495,17 @@ def test_components_run_in_the_background_until_they_are_stopped(concurrency):
     assert threading.active_count() == before
 
 
+def test_a_command_that_a_full_queue_drops_has_a_handler_all_the_same():
+    cart = Component("cart", bound=1, when_full="drop newest")
+    cart.on(AddItem)(lambda command, context: None)
+    app = App(cart, clock="virtual")
+
+    receipts = [app.send(AddItem(cart_id=str(number))) for number in range(2)]
+
+    assert [receipt.queues for receipt in receipts] == [1, 0]
+    assert [row.outcome for row in app.trace.deliveries] == ["refused"]
+
+
 @pytest.mark.parametrize("policy", ["drop newest", "drop oldest"])
 def test_a_report_does_not_say_that_what_a_full_queue_refused_went_to_nobody(policy):
     app = App(recorder("mail", bound=1, when_full=policy)[0], clock="virtual")
