@@ -59,6 +59,16 @@ def test_a_damaged_file_is_named(run, tmp_path, damage):
         load_recording(tmp_path)
 
 
+@pytest.mark.parametrize("damaged", [lambda data: data[:-20], lambda data: b"no gzip", lambda data: data[:40] + b"no gzip" + data[47:]])
+def test_a_trace_that_breaks_off_is_named(run, tmp_path, damaged):
+    save_recording({"RabbitMQ": run}, {"RabbitMQ": {}}, tmp_path)
+    trace = tmp_path / "rabbitmq.trace.gz"
+    trace.write_bytes(damaged(trace.read_bytes()))
+
+    with pytest.raises(InvalidValueError, match=r"rabbitmq\.trace\.gz .* give a whole file"):
+        load_recording(tmp_path)
+
+
 def test_the_committed_runs_are_of_all_four_brokers_came_to_one_end_and_lost_nothing():
     recorded = load_recording(COMMITTED)
 
