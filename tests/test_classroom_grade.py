@@ -103,8 +103,16 @@ def test_a_notebook_without_exercises_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = save(tmp_path / "notes.ipynb", code("1"))
 
-    assert cli.main(["grade", str(path), "--source", str(tmp_path)]) == 1
+    assert cli.main(["grade", str(path)]) == 1
     assert "has no cell that is graded" in capsys.readouterr().err
+
+
+def test_a_folder_without_solved_chapters_is_refused_and_nobody_is_graded_with_checks_of_their_own(course, capsys):
+    assert cli.main(["grade", "notebooks/00_first.ipynb", "--source", "notebook"]) == 1
+
+    said = capsys.readouterr()
+    assert "--source is 'notebook'; give a folder with the solved chapters" in said.err
+    assert said.out == ""
 
 
 def test_a_share_that_makes_no_sense_is_refused(course, capsys):

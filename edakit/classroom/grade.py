@@ -119,6 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Grade the files, print a table for each and a line for all; 1 below the wanted share of the points."""
     if not 0 <= arguments.least <= FULL:
         raise InvalidValueError("--min", arguments.least, "a share from 0 to 100 [%]")
+    if arguments.source is not None and not chapters(arguments.source):
+        # Without them each notebook would be graded with its own checks, which its student may have changed.
+        raise InvalidValueError("--source", str(arguments.source), "a folder with the solved chapters")
     enough = [_report(path, _solved(path, arguments.source), arguments.least, arguments.timeout) for path in arguments.files]
     return 0 if all(enough) else 1
 
