@@ -355,6 +355,20 @@ def test_a_virtual_clock_with_a_network_broker_is_refused():
         measure(stock_app(), Each(Steady(rate=1, duration=1), added), clock="virtual", broker="amqp://localhost")
 
 
+def test_levels_and_rates_of_a_sweep_may_be_an_array():
+    swept = sweep_utilisation(np.linspace(0.3, 0.6, 2), trials=2, duration=1)
+    measured = sweep_rate(stock_app, lambda rate: Each(Steady(rate, 0.1), added), np.array([50.0, 100.0]), trials=1)
+
+    assert swept.levels == (0.3, 0.6)
+    assert measured.rates == (50.0, 100.0)
+
+
+@pytest.mark.parametrize("broker", ["amqp://127.0.0.1:1", "kafka://127.0.0.1:1"])
+def test_a_closed_loop_is_refused_by_brokers_that_do_not_tell_how_many_will_answer(broker):
+    with pytest.raises(CapabilityError, match="answered; use memory:// or sqlite://"):
+        measure(stock_app(), Each(ClosedLoop(), added), clock="wall", broker=broker)
+
+
 @pytest.mark.parametrize("clock", ["virtual", "wall"])
 def test_an_action_before_the_run_is_refused(clock):
     with pytest.raises(InvalidValueError, match="-1"):

@@ -155,9 +155,9 @@ def sweep_utilisation(
     Raises:
         InvalidValueError: a level is not above 0, its service takes no time, or there are no trials.
     """
-    service = takes or Exponential(0.004)
+    service, levels = takes or Exponential(0.004), list(map(float, levels))  # also those of an array
     if not levels or min(levels) <= 0 or not service.mean:
-        raise InvalidValueError("levels", list(levels), "one or more numbers above 0, with a service that takes time")
+        raise InvalidValueError("levels", levels, "one or more numbers above 0, with a service that takes time")
     if not isinstance(trials, int) or trials < 1:
         raise InvalidValueError("trials", trials, "a whole number of 1 or more")
     rates = tuple(level * workers / service.mean for level in levels)
@@ -221,7 +221,7 @@ def sweep_rate(
     Raises:
         InvalidValueError: there is no rate, or as for `measure`.
     """
-    if not rates:
+    if not len(rates):
         raise InvalidValueError("rates", rates, "one rate or more [1/s]")
     runs: list[tuple[Run, ...]] = []
     with Progress(len(rates) * trials, "sweeping", "runs") as progress:
