@@ -73,3 +73,10 @@ def test_counted_from_publication_latency_is_waiting_and_service():
 def test_an_unknown_model_is_named_with_those_that_are_known():
     with pytest.raises(InvalidValueError, match="waits for each answer"):
         ask("guesses")
+
+
+@pytest.mark.parametrize("model", LOAD_MODELS)
+@pytest.mark.parametrize("rate", [0, -5])
+def test_a_rate_that_makes_no_sense_is_refused_by_all_three(model, rate):
+    with pytest.raises(InvalidValueError, match="rate is"):
+        ask(model, rate=rate)

@@ -68,7 +68,8 @@ def load_test(  # noqa: PLR0913 (each is one choice of the experiment)
     if model not in LOAD_MODELS:
         raise InvalidValueError("model", model, f"one of {LOAD_MODELS}")
     waits, held_up = model == LOAD_MODELS[0], model == LOAD_MODELS[1]
-    arrivals: Arrivals = ClosedLoop(testers=1, every=1 / rate, duration=duration) if waits else Steady(rate, duration)
+    on_time = Steady(rate, duration)  # made in each case: it refuses a rate that makes no sense
+    arrivals: Arrivals = ClosedLoop(testers=1, every=1 / rate, duration=duration) if waits else on_time
     app = make_app(**{f"{component}_bound": BOUND, f"{component}_when_full": "wait"} if held_up else {})
     # Zero seconds are no stall; a pause and a resume at one time would be two actions without an order.
     at = {start: lambda app: app.pause(component), start + stall: lambda app: app.resume(component)} if stall else {}
