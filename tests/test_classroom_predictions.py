@@ -188,11 +188,13 @@ def test_guess_and_measurement_stand_side_by_side(file, capsys):
     measured("wait_at_90", 36.04, "ms")
     measured("who_waits", "the timer")
     measured("orders", 5331)
+    measured("wait_at_100", float("inf"), "ms")
 
     assert capsys.readouterr().out.splitlines() == [
         "Your guess 40 ms, measured 36.04 ms",
         "Your guess “the click”, measured “the timer”",
         "No guess; measured 5,331",
+        "No guess; measured inf ms",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from html import escape
@@ -157,5 +158,7 @@ def _number(typed: str, unit: str) -> float | str:
 def _text(value: float | str, unit: str = "") -> str:
     if isinstance(value, str):
         return f"“{value}”"
+    if not math.isfinite(value):  # the wait of an overloaded queue, say
+        return f"{value:g} {unit}".rstrip()
     number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 (as many digits as can be compared)
     return f"{number} {unit}".rstrip()
