@@ -365,6 +365,15 @@ def test_what_a_paused_component_has_not_handled_at_the_end_is_still_in_the_back
     assert plot_backlog_over_time(ax, run, points=5).rows[-1] == (4.0, 4)
 
 
+def test_the_backlog_of_what_came_before_the_run_is_not_drawn(ax):
+    load, crowd = (Each(Steady(rate=rate, duration=1), lambda number, random: CartItemAdded(cart_id="c")) for rate in (2, 1000))
+
+    table = plot_backlog_over_time(ax, measure(listeners(), load, first=crowd, clock="virtual"))
+
+    assert "the backlog is largest at 0 s" in table.says
+    assert min(found(ax, "run").get_xdata()) == 0
+
+
 def test_a_retried_event_stays_in_the_backlog_and_a_second_handling_does_not_count():
     trace = Trace()
     trace.published(("e", "", "e", "x", "app", 0, 0, 1))

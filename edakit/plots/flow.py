@@ -143,6 +143,8 @@ def _changes(name: str, run: Deliveries) -> tuple[Array, NDArray[np.int64]]:
     """Return when the backlog may have changed, begin and end of the run included [s], and what it was from then on [deliveries]."""
     rows = run.rows
     times_ns = np.concatenate([rows.due_at, rows.done_at])
+    # What came first, before the run, is no part of it.
+    times_ns = times_ns[times_ns >= run.start_ns]
     # What waits to the end is in no row: a grid sees it come.
     when = np.unique(np.append((times_ns - run.start_ns) / NS, np.linspace(0, run.duration, STRETCHES + 1)))
     found = run.backlog_at(when)
