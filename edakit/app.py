@@ -288,6 +288,8 @@ class App:
     def wait_for(self, event_type: type[_M], timeout: float = 2.0) -> _M:
         """Return the next event of *event_type* that was published and not yet returned here, waiting for it up to *timeout* [s].
 
+        Of each type the newest 1,000 are kept for this.
+
         Raises:
             WaitTimeoutError: none was published in time.
         """
@@ -301,7 +303,7 @@ class App:
                 changed.clear()
             forget()
         elif not found:
-            self._run(self.now_ns + to_ns(timeout) if self.clock.virtual else None, "raise", lambda: bool(found))
+            self._run(self.now_ns + to_ns(timeout), "raise", lambda: bool(found))
         if not found:
             raise WaitTimeoutError(type_name(event_type), timeout, f"{len(self.trace.publications)} other events were published")
         return cast("_M", found.popleft())

@@ -72,7 +72,7 @@ class EventLoop:
         heapq.heappush(self._timers, (time_ns, next(self._counter), function))
 
     def run(self, until_ns: int | None = None, stop: Callable[[], bool] | None = None) -> None:
-        """Serve until nothing is left to do, or until the clock shows *until_ns* [ns], or *stop* says so."""
+        """Serve until nothing is left to do before *until_ns* [ns], to which a virtual clock is moved, or until *stop* says so."""
         ready, timers = self._ready, self._timers
         while not (stop and stop()):
             if ready:
@@ -83,7 +83,7 @@ class EventLoop:
                     heapq.heappop(timers)[2]()
             else:
                 break
-        if until_ns is not None and not (stop and stop()):
+        if until_ns is not None and self.clock.virtual and not (stop and stop()):
             self._wait_until(until_ns)
 
     def _wait_until(self, time_ns: int) -> None:

@@ -525,6 +525,16 @@ def test_wait_for_returns_the_events_one_after_the_other():
             app.wait_for(CartItemAdded, timeout=0.01)
 
 
+def test_wait_for_waits_no_longer_in_this_thread_than_it_was_told():
+    app = App(recorder("mail")[0])
+    app.call_at(app.now_ns + 3_000_000_000, lambda: None)
+    began = time.monotonic()
+
+    with pytest.raises(WaitTimeoutError):
+        app.wait_for(CartItemAdded, timeout=0.01)
+    assert time.monotonic() - began < 2
+
+
 def test_wait_for_moves_virtual_time_no_further_than_needed():
     slow = Component("cart", takes=Constant(1))
     slow.on(AddItem)(lambda command, context: context.publish(CartItemAdded(cart_id=command.cart_id)) and None)
