@@ -25,6 +25,7 @@ from edakit.measuring import (
     sweep_rate,
     sweep_utilisation,
 )
+from edakit.measuring.experiment import takers
 from edakit.shop import Shoppers, build_shop
 from tests.shop_language import AddItem, CartItemAdded
 
@@ -353,6 +354,19 @@ def test_a_warm_up_that_leaves_nothing_is_refused(warmup):
 def test_a_virtual_clock_with_a_network_broker_is_refused():
     with pytest.raises(CapabilityError, match="virtual time"):
         measure(stock_app(), Each(Steady(rate=1, duration=1), added), clock="virtual", broker="amqp://localhost")
+
+
+def test_who_was_to_get_an_event_is_known_where_receipts_do_not_tell():
+    stock, audit, lossy = Component("stock"), Component("audit", bindings=["cart.#"]), Component("lossy", bound=1, when_full="drop oldest")
+    for component in (stock, lossy):
+        component.on(CartItemAdded)(lambda event, context: None)
+    app = App(stock, audit, lossy, broker="amqp://127.0.0.1:1")
+    app.trace.published(("1", "", "1", "cart.item.added", "app", 0, 0, -1))
+    app.trace.published(("2", "", "2", "order.placed", "app", 0, 0, -1))
+
+    assert takers(app, app.components.values()) == {"cart.item.added": 2, "order.placed": 0}
+    app.configure(broker="memory://")
+    assert takers(app, app.components.values()) == {}
 
 
 def test_levels_and_rates_of_a_sweep_may_be_an_array():

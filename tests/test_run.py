@@ -147,6 +147,14 @@ def test_where_the_broker_cannot_tell_how_many_queues_took_an_event_none_is_call
     assert (run.lost, run.unrouted) == (1, 0)
 
 
+def test_where_the_broker_cannot_tell_what_a_component_was_to_get_and_never_ended_is_lost():
+    both = trace([(f"e-{n}", "", f"e-{n}", "order.placed", 0, 0, -1) for n in range(3)], [("e-0", "stock", "handled", 0, 1)])
+
+    assert Run(both, takers={"order.placed": 1}).lost == 2
+    assert Run(both, takers={"order.placed": 1}, waiting_events=1).lost == 1
+    assert Run(both, takers={"order.placed": 1}).backlog_at([1]).tolist() == [2]
+
+
 def test_events_of_another_process_stay_different_events():
     elsewhere = trace([], [("x-1", "stock", "handled", 3, 5), ("x-2", "stock", "handled", 5, 9), ("x-1", "mail", "handled", 5, 6)])
     run = Run(elsewhere, length=1, start_ns=0)

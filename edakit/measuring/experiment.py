@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
 from edakit.app import App
 from edakit.clock import NS, to_ns
+from edakit.component import Component
 from edakit.errors import InvalidValueError, WaitTimeoutError
 from edakit.measuring.progress import Progress
 from edakit.measuring.publisher import Publisher, publisher_for
 from edakit.measuring.run import COLUMNS, Run
 from edakit.measuring.workload import Workload
 from edakit.table import Table
-from edakit.transports.address import redact
+from edakit.transports.address import redact, require
+from edakit.transports.routing import matches
 
-__all__ = ["compare", "measure", "measure_trials"]
+__all__ = ["compare", "measure", "measure_trials", "takers"]
 
 Actions = Mapping[int, Callable[[App], object]]
 
@@ -66,6 +68,7 @@ def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
         app.start()
     if first is not None:
         _run_before(app, first)
+    components = tuple(app.components.values())
     with Progress(workload.duration, label or "measuring", "s") as progress:
         publisher = publisher_for(app, workload, progress)
         interrupted = _drive(app, publisher, actions)
@@ -82,9 +85,20 @@ def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
         turned_away=publisher.turned_away,
         unsent=publisher.unsent,
         drops_newest=frozenset(name for name, component in app.components.items() if component.when_full == "drop newest"),
+        takers=takers(app, components),
         interrupted=interrupted,
         deaths=tuple(dict.fromkeys(f"{dead.component}: {dead.error} (in {dead.handler or 'no handler'}, line {dead.line})" for dead in app.dead_letters())),
     )
+
+
+def takers(app: App, components: Iterable[Component]) -> dict[str, int]:
+    """Return how many of *components* were to get each type that was published in *app*; nothing where the broker's receipts tell."""
+    if require(app.broker, virtual=app.clock.virtual).broker.counts_queues:
+        return {}
+    # What such a broker drops from a full queue, nobody is told.
+    bindings = [[pattern.split(".") for pattern in component.patterns] for component in components if not component.when_full.startswith("drop")]
+    names = {row.name for row in app.trace.publications}
+    return {name: sum(any(matches(pattern, name.split(".")) for pattern in patterns) for patterns in bindings) for name in names}
 
 
 def _run_before(app: App, first: Workload) -> None:

@@ -16,7 +16,7 @@ __all__ = ["RecordedRun", "load_recording", "save_recording"]
 
 ABOUT = "runs.json"
 LISTS = {"deaths": tuple, "drops_newest": frozenset}
-KEPT = ("seed", "clock", "broker", "start_ns", "length", "warmup", "waiting_events", "turned_away", "unsent", "interrupted", *LISTS)
+KEPT = ("seed", "clock", "broker", "start_ns", "length", "warmup", "waiting_events", "turned_away", "unsent", "takers", "interrupted", *LISTS)
 """What of a run is no part of its trace, and is saved beside it."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -196,6 +197,7 @@ class Run(Deliveries):
         turned_away: How many messages were not taken because a queue was full and its policy is to raise [messages].
         unsent: How many messages were never published, because a publisher was blocked or the run was interrupted [messages].
         drops_newest: Components whose full queue drops what comes: they are not among the queues that took such an event.
+        takers: How many components were to get each type of event, for brokers whose receipts do not tell how many queues took one.
         interrupted: Whether somebody stopped the run before its end; what was measured until then is here.
         deaths: One line for each different reason of a dead letter: component, exception, handler and line.
     """
@@ -212,6 +214,7 @@ class Run(Deliveries):
     turned_away: int = 0
     unsent: int = 0
     drops_newest: frozenset[str] = field(default_factory=frozenset)
+    takers: Mapping[str, int] = field(default_factory=dict)
     interrupted: bool = False
     deaths: tuple[str, ...] = ()
 
@@ -247,6 +250,7 @@ class Run(Deliveries):
         """How many deliveries are missing: so many queues had taken events of which their component never came to an end [deliveries].
 
         An end is: handled, dead, ignored, a duplicate that the inbox knew, or dropped by a full queue for newer ones. What still waits is not lost.
+        Where receipts do not tell how many queues took an event, those count whose component was there from the beginning and drops nothing.
         """
         missing = int(np.maximum(0, self._open).sum())
         # What waits may be a second copy of something that was handled, and then was not missing.
@@ -271,7 +275,8 @@ class Run(Deliveries):
         ended = rows.where(kept & np.isin(rows.outcome, ENDS))
         _, once = np.unique(ended.pairs(), return_index=True)
         number = len(self.publications)
-        return np.array([row.queues for row in self.publications], dtype=np.int64) - np.bincount(ended.event[once], minlength=number)[:number]
+        taken = [row.queues if row.queues >= 0 else self.takers.get(row.name, -1) for row in self.publications]
+        return np.array(taken, dtype=np.int64) - np.bincount(ended.event[once], minlength=number)[:number]
 
     def _stays(self) -> tuple[Array, Array]:
         came, left = super()._stays()
