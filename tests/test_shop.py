@@ -35,6 +35,7 @@ from edakit.shop import (
 )
 from edakit.shop.cart import Carts
 from edakit.shop.errors import ShopOptionError, UnknownProductError
+from edakit.shop.stock import Stock
 
 
 def small_shop(**options):
@@ -123,6 +124,13 @@ def test_an_order_of_what_is_not_there_is_cancelled_and_nobody_is_charged():
     assert shop.wait_for(OrderCancelled).reason == "not in stock: 1001"
     assert shop.state.stock.left("1001") == 1
     assert "stock.reserved" not in names(shop)
+
+
+def test_two_lines_of_one_product_are_put_aside_together_or_not_at_all():
+    stock, line = Stock(10), OrderLine(product_id="1001", quantity=6, price=450)
+
+    assert stock.reserve("o-1", (line, line)) == ("1001",)
+    assert stock.left("1001") == 10
 
 
 def test_goods_that_come_back_are_paid_back_and_put_onto_the_shelf():

@@ -52,7 +52,10 @@ class Stock:
         """Put the goods of an order aside, all or none; return the products that are missing. An order that is known gets the same answer again."""
         with self._lock:
             if order_id not in self._missing:
-                self._missing[order_id] = tuple(line.product_id for line in lines if line.quantity > self.left(line.product_id))
+                asked: Counter[str] = Counter()  # a product may stand in several lines
+                for line in lines:
+                    asked[line.product_id] += line.quantity
+                self._missing[order_id] = tuple(product for product, pieces in asked.items() if pieces > self.left(product))
                 if not self._missing[order_id]:
                     self.reserved[order_id] = lines
                     self._move(lines, 1)
