@@ -202,6 +202,8 @@ class Bus:
     def _refused(self, component: str, message: Any) -> None:
         now = self.clock.now_ns()
         self.trace.delivered((message.headers.get(ID, ""), component, 0, message.attempt, "refused", now, now, now))
+        for function in tuple(self.hooks.refused):
+            function(component, message)
 
     def bury(self, component: str, message: Any, reason: str, error: BaseException, handler: Any, attempts: int) -> None:
         """Put *message* among the dead letters of *component*; its ack comes after, so a crash in between repeats and does not lose."""

@@ -133,10 +133,10 @@ class Hooks:
 
     Points: `received` (taken from the queue; may raise `Postpone`), `started` (a worker begins), `handled` (the work is done, the
     ack is not), `acked` (it is over: handled, ignored, repeated or dead); each may raise `Crash`. `published` is called with the
-    source's name and the `Publication`.
+    source's name and the `Publication`, `refused` with the component's name and the message that its full queue drops.
     """
 
-    POINTS = ("received", "started", "handled", "acked", "published")
+    POINTS = ("received", "started", "handled", "acked", "published", "refused")
 
     def __init__(self) -> None:
         self.received: list[Hook] = []
@@ -144,6 +144,7 @@ class Hooks:
         self.handled: list[Hook] = []
         self.acked: list[Hook] = []
         self.published: list[Hook] = []
+        self.refused: list[Hook] = []
 
     def on(self, point: str, function: Callable[[str, Any], None]) -> Callable[[], None]:
         """Have *function* called at *point*; return a function that ends it.

@@ -180,6 +180,14 @@ def test_a_closed_loop_waits_for_the_components_of_its_own_app_on_every_broker(t
 
     assert 3 <= run.events <= 5
     assert run.latency.max() < 0.4
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_a_closed_loop_goes_on_where_a_full_queue_drops_what_it_waits_for(clock):
+    full = stock_app(takes=Constant(0.020), bound=1, when_full="drop oldest")
+
+    run = measure(full, Each(ClosedLoop(testers=5, every=0.010, duration=0.4), added), clock=clock)
+
+    assert run.refused > 10
+    assert (run.lost, run.component("stock").events) == (0, run.events - run.refused)
 
 
 def test_a_command_is_sent_to_its_one_handler():

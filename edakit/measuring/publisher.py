@@ -16,7 +16,7 @@ from typing import Any
 from edakit.app import App
 from edakit.clock import NS, to_ns
 from edakit.errors import QueueFullError
-from edakit.events import Command, Event, Receipt, type_name
+from edakit.events import ID, Command, Event, Receipt, type_name
 from edakit.measuring.progress import Progress
 from edakit.measuring.workload import ClosedLoop, Each, Workload
 from edakit.transports.routing import matches
@@ -150,14 +150,19 @@ class ClosedPublisher(Publisher):
         self._answered = threading.Condition()
         self._failed: list[BaseException] = []
         self._waiting: dict[str, tuple[int, Callable[[], None]]] = {}
-        app.hooks.on("acked", self._ack)
+        app.hooks.on("acked", lambda _, delivery: self._answer(delivery.id))
+        app.hooks.on("refused", self._refuse)
 
     def _first(self, tester: int) -> int:
         """Return when a tester begins [ns]: they are spread over the time between two messages."""
         return self.start_ns + self.every_ns * tester // self.loop.testers
 
-    def _ack(self, _component: str, delivery: Any) -> None:
-        event_id = delivery.id
+    def _refuse(self, component: str, message: Any) -> None:
+        # What is dropped as it comes was taken by no queue, and has no answer to wait for.
+        if self.app.components[component].when_full == "drop oldest":
+            self._answer(message.headers.get(ID, ""))
+
+    def _answer(self, event_id: str) -> None:
         with self._answered:
             self._answers[event_id] += 1
             self._answered.notify_all()
