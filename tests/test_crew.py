@@ -87,7 +87,17 @@ def test_the_same_arguments_give_the_same_run():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"workers": 0}, {"prefetch": 0}, {"orders": 1.5}, {"ack": "late"}, {"takes": [0.1]}, {"kills": {0: {1: "never"}}}, {"away": -1.0}]
+    "wrong",
+    [
+        {"workers": 0},
+        {"prefetch": 0},
+        {"orders": 1.5},
+        {"ack": "late"},
+        {"takes": [0.1]},
+        {"kills": {0: {1: "never"}}},
+        {"kills": {2: {1: "before packing"}}},
+        {"away": -1.0},
+    ],
 )
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(InvalidValueError):

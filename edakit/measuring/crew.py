@@ -78,6 +78,8 @@ def run_crew(
             raise InvalidValueError(label, number, "a whole number of 1 or more")
     if ack not in ACKS:
         raise InvalidValueError("ack", ack, f"one of {ACKS}")
+    if strangers := [worker for worker in kills or {} if worker not in range(workers)]:
+        raise InvalidValueError("kills", strangers, f"numbers of workers from 0 to {workers - 1}")
     moments = {moment for kill in (kills or {}).values() for moment in kill.values()}
     if not moments <= set(MOMENTS):
         raise InvalidValueError("kills", sorted(moments), f"for each worker at which of its orders it dies, and one of {MOMENTS}")
