@@ -127,7 +127,9 @@ def test_the_sentence_and_the_table_say_the_same():
     assert [row[1] for row in log.table.rows][3] == 0
 
 
-@pytest.mark.parametrize("wrong", [{"partitions": -1, "consumers": 1}, {"partitions": 3, "consumers": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"partitions": -1, "consumers": 1}, {"partitions": 3, "consumers": 0}, {"partitions": 3, "consumers": 2.5}, {"partitions": 2.5, "consumers": 1}]
+)
 def test_numbers_that_make_no_sense_are_refused(wrong):
     with pytest.raises(InvalidValueError):
         share_out(**wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from random import Random
 
 import numpy as np
@@ -69,7 +70,7 @@ def consumer_of(partition: int, partitions: int, consumers: int) -> int:
 
 
 def _whole(name: str, number: int) -> None:
-    if number < 1:
+    if not isinstance(number, Integral) or number < 1:
         raise InvalidValueError(name, number, "a whole number of 1 or more")
 
 
