@@ -89,6 +89,12 @@ def test_the_mean_lies_above_all_that_are_quicker(ax):
     assert table.says.endswith("the mean, 16 ms, lies above 98 of them.")
 
 
+def test_the_mean_does_not_lie_above_those_that_took_as_long(ax):
+    table = plot_percentiles(ax, [0.002] * 5)
+
+    assert table.rows[-1] == ("mean", 0, 2.0, 0)
+
+
 def test_dots_are_drawn_in_order(ax):
     plot_percentiles(ax, [0.003, 0.001, 0.002])
 

@@ -39,8 +39,8 @@ def plot_percentiles(ax: Axes, latencies: ArrayLike, *, marks: Sequence[float] =
     ax.plot(np.arange(1, ordered.size + 1), ordered * 1e3, "o", color=colour(0), markersize=4, label="one answer")
     ax.axhline(average * 1e3, label=f"mean, {times(average * 1e3)} ms", **THEORY)
     rows = [_mark(ax, ordered, q) for q in marks]
-    below = int(np.sum(ordered <= average))
-    rows.append(("mean", below, milliseconds(average), ordered.size - below))
+    below = int(np.sum(ordered < average))
+    rows.append(("mean", below, milliseconds(average), int(np.sum(ordered > average))))
     ax.set_yscale("log")
     dress(
         ax, title=f"{ordered.size} answers in order: a percentile is a place in the row", x="Place in the row, from the quickest", y="Latency [ms], logarithmic"
