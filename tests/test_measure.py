@@ -377,6 +377,12 @@ def test_who_was_to_get_an_event_is_known_where_receipts_do_not_tell():
     assert takers(app, app.components.values()) == {}
 
 
+def test_trials_take_every_option_of_measure():
+    runs = measure_trials(stock_app, Each(Steady(100, 0.1), added), trials=2, label="mine", warmup=0.05)
+
+    assert [(run.label, run.warmup) for run in runs] == [("mine", 0.05)] * 2
+
+
 def test_levels_and_rates_of_a_sweep_may_be_an_array():
     swept = sweep_utilisation(np.linspace(0.3, 0.6, 2), trials=2, duration=1)
     measured = sweep_rate(stock_app, lambda rate: Each(Steady(rate, 0.1), added), np.array([50.0, 100.0]), trials=1)

@@ -202,7 +202,8 @@ def measure_trials(
     runs: list[Run] = []
     with Progress(trials, "trials", "runs") as progress:
         for number in range(trials):
-            runs.append(measure(make_app(), workload, clock=clock, seed=seed + number, label=f"trial {number + 1} of {trials}", **options))
+            labelled = {"label": f"trial {number + 1} of {trials}", **options}
+            runs.append(measure(make_app(), workload, clock=clock, seed=seed + number, **labelled))
             progress.add()
             if runs[-1].interrupted:
                 break
