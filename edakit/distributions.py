@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 from random import Random
 from typing import Protocol, runtime_checkable
 
@@ -117,7 +116,7 @@ class Erlang:
 
     def __post_init__(self) -> None:
         _check("k", self.k)
-        if not isinstance(self.k, Integral):
+        if not isinstance(self.k, int):
             raise InvalidValueError("k", self.k, "a finite number of phases, a whole one")
         _check("mean", self.mean)
 

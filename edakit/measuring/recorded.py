@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +73,12 @@ def _plain(value: object) -> object:
 
 def _read(folder: Path, name: str, fields: Mapping[str, Any], about: Mapping[str, str]) -> RecordedRun:
     kept = {field: LISTS[field](value) if field in LISTS else value for field, value in fields.items()}
-    run = Run(Trace.load(folder / _file(name)), label=f"{name} (recorded)", **kept)
+    path = folder / _file(name)
+    try:
+        trace = Trace.load(path)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidValueError(str(path), str(error), "a whole file that save_recording wrote") from None
+    run = Run(trace, label=f"{name} (recorded)", **kept)
     return RecordedRun(run, dict(about))
 
 
