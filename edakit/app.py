@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Literal, Self, TypeVar, cast
@@ -32,7 +31,6 @@ from edakit.workers import AsyncWorkers, workers_for
 __all__ = ["App"]
 
 _M = TypeVar("_M", bound=Message)
-_OUTCOMES = ("handled", "retried", "dead", "duplicate", "ignored", "refused", "crashed")
 _apps: WeakValueDictionary[tuple[str, str], App] = WeakValueDictionary()
 
 
@@ -286,9 +284,7 @@ class App:
         self.close()
 
     def wait_for(self, event_type: type[_M], timeout: float = 2.0) -> _M:
-        """Return the next event of *event_type* that was published and not yet returned here, waiting for it up to *timeout* [s].
-
-        Of each type the newest 1,000 are kept for this.
+        """Return the next event of *event_type*, of the newest 1,000, that was published and not yet returned here, waiting for it up to *timeout* [s].
 
         Raises:
             WaitTimeoutError: none was published in time.
@@ -367,14 +363,9 @@ class App:
 
     def report(self) -> Table:
         """Return what became of the deliveries of each component, the dead by name."""
-        counts: Counter[tuple[str, str]] = Counter((row.component, row.outcome) for row in self.trace.deliveries)
         waiting = {name: 0 if self._closed else self.backlog(name) for name in self.components}
-        rows = [(name, *(counts[name, outcome] for outcome in _OUTCOMES), waiting[name]) for name in self.components]
         dead = [f"{letter.component}: {letter.error} (in {letter.handler or 'no handler'}, line {letter.line})" for letter in self.dead_letters()]
-        refused = {row.event for row in self.trace.deliveries if row.outcome == "refused"}
-        unrouted = sum(row.queues == 0 and row.event not in refused for row in self.trace.publications)
-        says = f"{len(self.trace.publications)} events were published, {unrouted} of them to nobody."
-        return Table(("component", *_OUTCOMES, "waiting"), rows, says="\n".join([says, *(f"Dead: {line}" for line in dict.fromkeys(dead))]))
+        return self.trace.report(waiting, dead)
 
     def __repr__(self) -> str:
         clock = "virtual time" if self.clock.virtual else "real time"

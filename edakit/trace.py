@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edakit.errors import InvalidValueError
+from edakit.table import Table
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Delivered", "Publication", "Trace"]
+
+_OUTCOMES = ("handled", "retried", "dead", "duplicate", "ignored", "refused", "crashed")
 
 
 class Publication(NamedTuple):
@@ -115,6 +119,15 @@ class Trace:
             raise InvalidValueError("names", unknown, f"some of {list(places)}")
         kinds = {name: np.int64 if name in {"worker", "attempt", "queues"} or name.endswith("_at") else np.str_ for name in places}
         return {name: np.array(list(map(itemgetter(places[name][1]), places[name][0])), dtype=kinds[name]) for name in names or places}
+
+    def report(self, waiting: Mapping[str, int], dead: Iterable[str]) -> Table:
+        """Return how the deliveries of each component ended, and how many are *waiting* there [events]; say who is *dead*, one line each."""
+        counts = Counter((row.component, row.outcome) for row in self.deliveries)
+        rows = [(name, *(counts[name, outcome] for outcome in _OUTCOMES), number) for name, number in waiting.items()]
+        refused = {row.event for row in self.deliveries if row.outcome == "refused"}
+        unrouted = sum(row.queues == 0 and row.event not in refused for row in self.publications)
+        says = f"{len(self._publications)} events were published, {unrouted} of them to nobody."
+        return Table(("component", *_OUTCOMES, "waiting"), rows, says="\n".join([says, *(f"Dead: {line}" for line in dict.fromkeys(dead))]))
 
     def lines(self) -> Iterator[str]:
         """Yield every row as a line of JSON, publications first."""
