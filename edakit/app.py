@@ -192,8 +192,7 @@ class App:
             How many deliveries came to their end [deliveries].
 
         Raises:
-            VirtualTimeError: the app runs in the background already.
-            InvalidValueError: *on_error* is neither.
+            VirtualTimeError, InvalidValueError: the app runs in the background already; *on_error* is neither of the two.
         """
         return self._run(None, on_error)
 
