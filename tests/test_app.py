@@ -223,7 +223,7 @@ def test_an_async_handlers_exception_is_the_cells_traceback():
 
 
 def test_another_answer_to_an_error_than_raise_or_retry_is_refused():
-    app = App(recorder("mail")[0], clock="virtual")
+    app = App(recorder("mail")[0])
 
     with pytest.raises(InvalidValueError, match="on_error is 'ignore'; give 'raise' or 'retry'"):
         app.run_until_idle(on_error="ignore")
@@ -605,7 +605,7 @@ def test_what_passes_the_handlers_ends_the_background_of_its_component_and_is_ra
         app.publish(CartItemAdded(cart_id="c"))
 
         with pytest.raises(ZeroDivisionError):
-            app.wait_until_idle(timeout=5)
+            app.wait_until_idle(timeout=20)
         assert isinstance(app.failures["mail"], ZeroDivisionError)
 
 
