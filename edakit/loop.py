@@ -16,6 +16,7 @@ from typing import Any, cast
 from edakit.clock import NS, Clock, VirtualClock, to_ns
 from edakit.delivery import Crash, Delivery
 from edakit.errors import VirtualTimeError
+from edakit.interrupts import Interrupts
 from edakit.server import Server
 
 __all__ = ["EventLoop", "virtual_sleep"]
@@ -50,11 +51,12 @@ class EventLoop:
         self._ready: deque[Server] = deque()
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = itertools.count()
+        self._interrupts = Interrupts()
 
     def add(self, server: Server) -> None:
         """Serve one more component."""
         self.servers[server.name] = server
-        server.wake_at = lambda due_ns: self.call_at(due_ns, lambda: self._ready.append(server))
+        server.wake_at = lambda due_ns: self._at(due_ns, lambda: self._ready.append(server))
         server.subscription.listen(lambda: self._ready.append(server))
 
     def resume(self, server: Server) -> None:
@@ -69,19 +71,34 @@ class EventLoop:
         """
         if self.clock.virtual and time_ns < self.clock.now_ns():
             raise VirtualTimeError(f"virtual time is {self.clock.now_ns()} ns already, {time_ns} ns is over; schedule later times only")
+        self._at(time_ns, lambda: self._interrupts.interruptible(function))
+
+    def _at(self, time_ns: int, function: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (time_ns, next(self._counter), function))
 
     def run(self, until_ns: int | None = None, stop: Callable[[], bool] | None = None) -> None:
-        """Serve until nothing is left to do before *until_ns* [ns], to which a virtual clock is moved, or until *stop* says so."""
+        """Serve until nothing is left to do before *until_ns* [ns], to which a virtual clock is moved, or until *stop* says so.
+
+        After Ctrl-C it goes on where it was when it is called again.
+        """
+        outer, self._interrupts = self._interrupts, Interrupts()
+        try:
+            with self._interrupts:
+                self._run(until_ns, stop)
+        finally:
+            self._interrupts = outer
+
+    def _run(self, until_ns: int | None, stop: Callable[[], bool] | None) -> None:
         ready, timers = self._ready, self._timers
         while not (stop and stop()):
+            self._interrupts.raise_if_asked()
             if ready:
                 self._serve(ready.popleft())
             elif timers and (until_ns is None or timers[0][0] <= until_ns):
                 self._wait_until(timers[0][0])
                 if not ready:
                     heapq.heappop(timers)[2]()
-            else:
+            elif not self._serve_each():
                 break
         if until_ns is not None and self.clock.virtual and not (stop and stop()):
             self._wait_until(until_ns)
@@ -90,11 +107,12 @@ class EventLoop:
         if self.clock.virtual:
             cast("VirtualClock", self.clock).advance_to(time_ns)
         else:
-            time.sleep(max(0, time_ns - self.clock.now_ns()) / NS)
+            self._interrupts.interruptible(time.sleep, max(0, time_ns - self.clock.now_ns()) / NS)
 
-    def _serve(self, server: Server) -> None:
+    def _serve(self, server: Server) -> bool:
+        """Have *server* take an event; return whether there was one."""
         if not server.free:
-            return
+            return False
         try:
             delivery = server.receive()
         except BaseException:
@@ -104,6 +122,12 @@ class EventLoop:
         if delivery is not None:
             delivery.worker = heapq.heappop(server.free)
             self._do(self._begin, server, delivery)
+        return delivery is not None
+
+    def _serve_each(self) -> bool:
+        """Have everybody look, also without an entry in `_ready`: Ctrl-C may have come while somebody published, between the event and its entry."""
+        found = [self._serve(server) for server in self.servers.values()]
+        return any(found)
 
     def _do(self, step: Callable[[Server, Delivery], bool], server: Server, delivery: Delivery) -> None:
         """Do one *step* of a delivery; unless it says that another is to come, the worker is free again."""
@@ -111,7 +135,7 @@ class EventLoop:
             goes_on = step(server, delivery)
         except Crash as crash:
             server.crashed(delivery, crash)
-            self.call_at(self.clock.now_ns() + crash.restart_ns, lambda: self._release(server, delivery.worker))
+            self._at(self.clock.now_ns() + crash.restart_ns, lambda: self._release(server, delivery.worker))
         except BaseException:
             # Lose nothing when a person presses Stop, or when a handler's exception is raised to the caller.
             server.interrupted(delivery)
@@ -124,10 +148,10 @@ class EventLoop:
     def _begin(self, server: Server, delivery: Delivery) -> bool:
         busy_ns = server.begin(delivery, delivery.worker)
         if busy_ns and self.clock.virtual:
-            self.call_at(self.clock.now_ns() + busy_ns, partial(self._do, self._handle, server, delivery))
+            self._at(self.clock.now_ns() + busy_ns, partial(self._do, self._handle, server, delivery))
             return True
         if busy_ns:
-            time.sleep(busy_ns / NS)
+            self._interrupts.interruptible(time.sleep, busy_ns / NS)
         return self._handle(server, delivery)
 
     def _handle(self, server: Server, delivery: Delivery) -> bool:
@@ -135,7 +159,7 @@ class EventLoop:
         if handler.is_async:
             return self._await(handler.function(delivery.event, delivery), server, delivery)
         try:
-            handler.function(delivery.event, delivery)
+            self._interrupts.interruptible(handler.function, delivery.event, delivery)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
             server.failed(delivery, error)
         else:
@@ -145,7 +169,7 @@ class EventLoop:
     def _await(self, coroutine: Coroutine[Any, Any, Any], server: Server, delivery: Delivery) -> bool:
         """Run an `async def` handler up to its next await."""
         try:
-            wish = coroutine.send(None)
+            wish = self._interrupts.interruptible(coroutine.send, None)
             while not isinstance(wish, _Sleep):  # a handler may catch that, and go on
                 wish = coroutine.throw(
                     VirtualTimeError(f"in virtual time a handler can await context.sleep(…) only, not {wish!r}; use clock='wall' for the rest")
@@ -155,7 +179,7 @@ class EventLoop:
         except (Exception, SystemExit) as error:  # noqa: BLE001 (as above)
             server.failed(delivery, error)
         else:
-            self.call_at(self.clock.now_ns() + wish.delay_ns, partial(self._do, partial(self._await, coroutine), server, delivery))
+            self._at(self.clock.now_ns() + wish.delay_ns, partial(self._do, partial(self._await, coroutine), server, delivery))
             return True
         return False
 

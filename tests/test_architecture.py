@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "edakit"
 # Modules and packages directly in edakit/, lowest floor first; each imports only from its own floor or a lower one.
 FLOORS = {
     "language": "errors clock distributions events codec trace table capabilities",
-    "machinery": "transports brokers bus component delivery inbox replay loop workers server running faults faults_proxy app",
+    "machinery": "transports brokers bus component delivery inbox replay interrupts loop workers server running faults faults_proxy app",
     "study": "measuring plots widgets",
     "apps": "shop classroom checkup cli lab worker __main__",
 }
@@ -42,7 +42,7 @@ HEAVY = {
 LAZILY = {"jupyterlab": {"lab"}, "matplotlib": {"shop", "measuring"}, "numpy": {"trace", "shop", "classroom"}}
 
 MODULE_LINES = 400
-CORE_LINES = 2020  # of code, language and machinery without transports and the proxy: what a student can read in an evening (the design aims at 1,500)
+CORE_LINES = 2070  # of code, language and machinery without transports and the proxy: what a student can read in an evening (the design aims at 1,500)
 
 
 @cache
