@@ -14,7 +14,7 @@ from edakit.clock import NS
 from edakit.errors import InvalidValueError
 from edakit.events import TYPE, Context
 
-__all__ = ["Backoff", "Crash", "DeadLetter", "Delivery", "Hooks", "Inbox", "Postpone", "Repeated", "dead_queue"]
+__all__ = ["Backoff", "Crash", "DeadLetter", "Delivery", "Hooks", "Inbox", "Postpone", "Repeated", "dead_queue", "refuse_coroutine"]
 
 _DEATH: Final = "edakit_death_"
 Hook = Callable[[str, Any], None]
@@ -59,6 +59,17 @@ class Delivery(Context):
     worker: int
     received_at: int
     started_at: int
+
+
+def refuse_coroutine(result: object) -> None:
+    """Make sure that a plain handler's *result* is no coroutine: nobody would await it, and its event would count as handled.
+
+    Raises:
+        InvalidValueError: it is one.
+    """
+    if inspect.iscoroutine(result):
+        result.close()
+        raise InvalidValueError("what a handler returns", f"the coroutine {result.__qualname__}", "an async def itself as the handler, or return nothing")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from edakit.clock import NS, Clock, VirtualClock, to_ns
-from edakit.delivery import Crash, Delivery
+from edakit.delivery import Crash, Delivery, refuse_coroutine
 from edakit.errors import VirtualTimeError
 from edakit.interrupts import Interrupts
 from edakit.server import Server
@@ -159,7 +159,8 @@ class EventLoop:
         if handler.is_async:
             return self._await(handler.function(delivery.event, delivery), server, delivery)
         try:
-            self._interrupts.interruptible(handler.function, delivery.event, delivery)
+            if (result := self._interrupts.interruptible(handler.function, delivery.event, delivery)) is not None:
+                refuse_coroutine(result)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
             server.failed(delivery, error)
         else:

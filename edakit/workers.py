@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from edakit.clock import NS
-from edakit.delivery import Crash, Delivery
+from edakit.delivery import Crash, Delivery, refuse_coroutine
 from edakit.server import Server
 
 __all__ = ["AsyncWorkers", "ThreadWorkers", "Workers", "workers_for"]
@@ -127,7 +127,8 @@ class ThreadWorkers(Workers):
             if busy_ns:
                 time.sleep(busy_ns / NS)
             try:
-                delivery.handler.function(delivery.event, delivery)
+                if (result := delivery.handler.function(delivery.event, delivery)) is not None:
+                    refuse_coroutine(result)
             except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
                 server.failed(delivery, error)
             else:
@@ -183,6 +184,8 @@ class AsyncWorkers(Workers):
                 result: Any = delivery.handler.function(delivery.event, delivery)
                 if delivery.handler.is_async:
                     await result
+                else:
+                    refuse_coroutine(result)
             except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
                 server.failed(delivery, error)
             else:

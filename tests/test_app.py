@@ -162,6 +162,38 @@ def test_a_handler_with_a_yield_is_refused_since_nothing_in_it_would_run():
             Component("mail").on(CartItemAdded)(handler)
 
 
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_a_plain_handler_that_returns_a_coroutine_is_no_handled_event(clock):
+    mail, sent = Component("mail", max_attempts=1), []
+
+    async def send(event):
+        sent.append(event)
+
+    mail.on(CartItemAdded)(lambda event, context: send(event))
+    app = App(mail, clock=clock)
+    app.publish(CartItemAdded(cart_id="c"))
+
+    with pytest.raises(InvalidValueError, match="the coroutine"):
+        app.run_until_idle()
+    assert len(app.dead_letters("mail")) == 1
+
+
+@pytest.mark.parametrize("beside_an_async_one", [False, True])
+def test_in_the_background_a_coroutine_that_nobody_awaits_is_a_dead_letter(beside_an_async_one):
+    mail = Component("mail", max_attempts=1)
+
+    async def send(event, context):
+        """Do nothing."""
+
+    mail.on(CartItemAdded)(lambda event, context: send(event, context=context))
+    if beside_an_async_one:
+        mail.on(OrderPlaced)(send)
+    with App(mail) as app:
+        app.publish(CartItemAdded(cart_id="c"))
+        app.wait_until_idle()
+        assert [dead.error.partition(":")[0] for dead in app.dead_letters()] == ["InvalidValueError"]
+
+
 def test_a_handler_that_is_added_to_a_running_app_gets_events():
     component, seen = Component("mail"), threading.Event()
     with App(component) as app:
