@@ -47,7 +47,15 @@ def test_an_address_is_taken_apart(url, login, namespace):
 @pytest.mark.parametrize(
     "url",
     [
-        *("amqp://u:secret@h:x", "amqp://u:sec/ret@h", "amqp://u:secret@/v", "amqp://u:secret@h/a/b", "u:secret@h", "amqps://u:secret@h?ca=no"),
+        *(
+            "amqp://u:secret@h:x",
+            "amqp://u:sec/ret@h",
+            "amqp://u:secret@/v",
+            "amqp://u:secret@h/a/b",
+            "u:secret@h",
+            "amqps://u:secret@h?ca=no",
+            "amqp://:secret@h",
+        ),
         *("amqp://u:it's secret@h:x", 'amqp://u:"secret"@h:x', "amqp://u/v/w:secret@h", "amqp://u's:secret@h:x", "amqp://u:1#secret@h", "amqp://u:1?secret@h"),
         *("amqp://h?password=secret", "kafka://h?sasl.password=secret&topic=x", "sqlite://u:secret@h/shop.db"),
     ],

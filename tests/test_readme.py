@@ -18,12 +18,12 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_example_prints_what_stands_under_it(capsys):
-    [example], [expected] = blocks("python"), blocks("text")
+def test_each_example_prints_what_stands_under_it(capsys):
+    names = {"__name__": "readme"}
+    for example, expected in zip(blocks("python"), blocks("text"), strict=True):
+        exec(compile(example, "README.md", "exec"), names)  # noqa: S102 (the README's own examples)
 
-    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 (the README's own example)
-
-    assert capsys.readouterr().out == expected
+        assert capsys.readouterr().out == expected
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

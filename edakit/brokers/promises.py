@@ -70,7 +70,7 @@ _SQLITE: Final = Promise(
     order="As committed, whichever process published. What a killed process had comes back in its old place, behind what others have taken since.",
     details={
         "processes": "On one machine. Consumers share a queue event by event; a publisher wakes a consumer of another process within some milliseconds.",
-        "durable": "In one file and its two companions (`-wal`, `-shm`).",
+        "durable": "In one file and its two companions (`-wal`, `-shm`). `edakit worker` leaves an empty lock file beside it for each component.",
         "replay": "Each event that was published has an offset in the file. Nothing is removed from the log, so the file grows.",
         "delayed": "The due time is in the file: a crash does not shorten or lengthen it.",
         "bounds": "The bound and its policy are in the file and hold for all processes. One full queue refuses the event for all queues. "

@@ -117,6 +117,8 @@ def _login(shown: str, parts: SplitResult) -> Login | None:
     if not port:
         raise BrokerURLError(shown, "its port is no number from 1 to 65535; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @")
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    if password and not user:
+        raise BrokerURLError(shown, "it has a password and no user; write user:password@ before the host")
     host, vhost = parts.hostname, unquote(parts.path[1:]) or "/"
     if host and parts.scheme.startswith("kafka"):
         return Login(host, port, unquote(user), unquote(password))
