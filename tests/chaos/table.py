@@ -88,9 +88,11 @@ def _server(name: str, pattern: str) -> str:
     if from_environment(name):
         return f"{KINDS[name].name} of $EDAKIT_{name.upper()}"
     try:
-        found = re.search(pattern, str(KINDS[name].find()))
+        programs = KINDS[name].find()
     except BrokerNotFoundError:
         return ""
+    # Debian's server is beside a folder that tells its version.
+    found = re.search(pattern, " ".join([str(programs), *(str(path) for path in Path(str(programs)).parent.glob("lib/*"))]))
     return f"{KINDS[name].name} {found[1]}" if found else KINDS[name].name
 
 
