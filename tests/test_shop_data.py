@@ -112,7 +112,7 @@ def test_a_product_that_is_not_there_has_no_price_to_change():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"line 0: the columns are \[\]"),
+        ("", r"csv: the columns are \[\]"),
         (HEADER, "line 1: there is no product"),
         ("id,name\n1,Mug\n", r"line 1: the columns are \['id', 'name'\]; write product_id, name, price_pence and popularity"),
         (HEADER + "1,Mug,100\n", "line 2: 3 values for 4 columns"),
@@ -132,5 +132,5 @@ def test_a_broken_catalogue_is_refused_with_its_line(tmp_path, content, message)
 
 
 def test_a_catalogue_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(CatalogueFileError, match=r"no\.csv, line 0: no such file"):
+    with pytest.raises(CatalogueFileError, match=r"no\.csv: no such file"):
         Catalogue.read(tmp_path / "no.csv")

@@ -33,14 +33,15 @@ class ShopOptionError(EdakitError, TypeError):
 
 
 class CatalogueFileError(EdakitError):
-    """A file cannot be read as a catalogue."""
+    """A file cannot be read as a catalogue, from *line* on; 0 is the file itself."""
 
     def __init__(self, path: str, line: int, problem: str) -> None:
         self.path, self.line, self.problem = path, line, problem
         super().__init__(path, line, problem)
 
     def __str__(self) -> str:
-        return f"{self.path}, line {self.line}: {self.problem}; write product_id, name, price_pence and popularity, as in data/catalogue.csv"
+        place = f"{self.path}, line {self.line}" if self.line else self.path
+        return f"{place}: {self.problem}; write product_id, name, price_pence and popularity, as in data/catalogue.csv"
 
 
 class RetailFileError(EdakitError):
