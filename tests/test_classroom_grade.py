@@ -9,14 +9,14 @@ import time
 
 import psutil
 import pytest
-from nbformat.v4 import new_output
+from nbformat.v4 import new_code_cell, new_output
 
 from edakit import cli
 from edakit.classroom import copies
 from edakit.classroom.execute import NotebookStuckError, execute
 from edakit.classroom.files import read_notebook
 from edakit.classroom.grade import Grade, grade
-from edakit.classroom.rerun import code_digest, rerun, tidy
+from edakit.classroom.rerun import alt_text, code_digest, rerun, tidy
 from tests.notebooks import answer, check, code, notebook, save, text
 
 CHECKS = """from edakit.classroom import NotYetError, answered, exercise
@@ -160,6 +160,14 @@ from edakit import Table
 fig, ax = pyplot.subplots(figsize=(1, 1))
 _ = ax.plot([1, 2])
 Table(("PROGRESS",), [(os.environ["EDAKIT_PROGRESS"],)], says="The line rises from 1 to 2.")"""
+
+
+def test_two_tables_of_one_cell_are_both_told_by_its_alternative_text():
+    shown = new_output("display_data", {"text/plain": "a\n1\nThe left one rises."})
+    drawn = new_output("display_data", {"text/plain": "<Figure size 100x100 with 2 Axes>", "image/png": "iVBORw0="})
+    returned = new_output("execute_result", {"text/plain": "b\n2\nThe right one falls."}, execution_count=1)
+
+    assert alt_text(new_code_cell("draw()", outputs=[shown, returned, drawn])) == "The left one rises. The right one falls."
 
 
 def test_a_chapter_is_saved_with_outputs_that_name_no_machine_and_no_time(tmp_path):

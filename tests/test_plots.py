@@ -222,6 +222,21 @@ def test_events_that_took_no_time_are_at_the_left_end_and_counted_in_words(ax):
     assert ax.lines[1].get_xdata()[0] == left  # the mark of p50
 
 
+@pytest.mark.parametrize(("quickest", "left"), [(2, 2), (0.0001, 0.1)])
+def test_the_axis_begins_where_the_latencies_do_unless_a_few_are_very_short(ax, quickest, left):
+    plot_latency_cdf(ax, run_of(quickest, *[10] * 50))
+
+    assert ax.get_xlim()[0] == pytest.approx(left / 1.5)
+
+
+def test_the_legend_does_not_hide_the_line(ax):
+    plot_latency_cdf(ax, run_of(*np.linspace(1, 1.2, 60), 1000))
+    ax.figure.draw_without_rendering()
+
+    steps = ax.transData.transform(ax.lines[0].get_xydata()[1:])
+    assert not ax.get_legend().get_window_extent().count_contains(steps)
+
+
 def test_a_run_in_which_everything_took_no_time_can_be_drawn(ax):
     table = plot_latency_cdf(ax, run_of(0, 0))
     ax.figure.canvas.draw()

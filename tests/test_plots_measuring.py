@@ -55,6 +55,13 @@ def test_only_the_time_around_the_stall_is_drawn_a_dot_each(ax, tests):
     assert ax.lines[0].get_marker() != ax.lines[1].get_marker()
 
 
+def test_milliseconds_of_a_stall_are_written_out(ax, tests):
+    plot_stall(ax, tests, start=2.0, end=3.0)
+    ax.figure.draw_without_rendering()
+
+    assert {"1", "10", "1000"} <= {label.get_text() for label in ax.get_yticklabels()}
+
+
 def test_a_stall_of_no_length_is_drawn_without_its_words(ax, tests):
     plot_stall(ax, tests, start=2.0, end=2.0)
 
@@ -93,6 +100,15 @@ def test_the_mean_does_not_lie_above_those_that_took_as_long(ax):
     table = plot_percentiles(ax, [0.002] * 5)
 
     assert table.rows[-1] == ("mean", 0, 2.0, 0)
+
+
+def test_milliseconds_are_written_out_and_the_line_of_the_mean_is_not_under_the_legend(ax):
+    plot_percentiles(ax, [0.001] * 98 + [0.5, 1.0])
+    ax.figure.draw_without_rendering()
+
+    assert {"1", "10", "1000"} <= {label.get_text() for label in ax.get_yticklabels()}
+    bottom = ax.get_legend().get_window_extent().y0
+    assert ax.transData.transform((0, ax.lines[1].get_ydata()[0]))[1] < bottom
 
 
 def test_dots_are_drawn_in_order(ax):
@@ -175,6 +191,16 @@ def test_intervals_that_hold_the_true_value_are_counted_and_the_others_are_cross
     )
     means = [(line.get_ydata()[0], line.get_marker()) for line in ax.lines if len(line.get_ydata()) == 1]
     assert [marker for _, marker in sorted(means)] == ["o", "o", "o", "X"]
+
+
+def test_a_cross_does_not_hide_the_narrow_interval_that_it_is_on(ax):
+    plot_intervals(ax, {"each run": [made(0.2, 0.7)], "each order": [made(0.41, 0.43)]}, true_value=0.4)
+    ax.figure.draw_without_rendering()
+
+    _, _, _, line, cross, *_ = ax.lines
+    (_, low), (_, high) = ax.transData.transform(line.get_xydata())
+    assert cross.get_marker() == "X"
+    assert cross.get_markersize() * ax.figure.dpi / 72 < high - low
 
 
 def test_each_line_reaches_from_low_to_high(ax):

@@ -77,10 +77,9 @@ def code_digest(notebook: Any) -> str:
 
 
 def alt_text(cell: Any) -> str:
-    """Return the sentence for the pictures of *cell*: the last line of the table that it shows; "" where it shows none."""
-    texts = [output.data["text/plain"] for output in cell.outputs if output.output_type == "execute_result" and "text/plain" in output.data]
-    lines = texts[-1].strip().splitlines() if texts else []
-    return lines[-1].strip() if len(lines) > 1 else ""
+    """Return the sentences for the pictures of *cell*: the last line of each table that it displays or returns; "" where there is none."""
+    texts = [output.data["text/plain"].strip().splitlines() for output in cell.outputs if "text/plain" in output.get("data", {})]
+    return " ".join(lines[-1].strip() for lines in texts if len(lines) > 1)
 
 
 def _describe_pictures(cell: Any) -> None:

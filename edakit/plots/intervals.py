@@ -17,7 +17,8 @@ from edakit.table import Table
 __all__ = ["plot_intervals"]
 
 HELD: dict[str, Any] = {"marker": "o", "markersize": 5}
-MISSED: dict[str, Any] = {"marker": "X", "markersize": 8}
+# Smaller than the line of a narrow interval, which it would hide.
+MISSED: dict[str, Any] = {"marker": "X", "markersize": 5}
 
 
 def plot_intervals(ax: Axes, groups: Mapping[str, Sequence[Interval]], *, true_value: float) -> Table:

@@ -68,13 +68,13 @@ def plot_latency_cdf(
         mark_guess(ax, max(guess, left), _percent(guess_at))
     _dress_shares(ax, left, right)
     dress(ax, title=title or _shares_title(named), x="Latency [ms], logarithmic", y="Share handled within it [%]")
-    legend(ax, loc="upper left")
+    legend(ax, loc="best")
     return Table(("run", "events", *(f"p{q} [ms]" for q in SHARES), "longest [ms]"), _percentiles(named, theory), says=_shares_sentence(named))
 
 
 def _ends(runs: Iterable[Deliveries], theory: Law | None, guess: float | None) -> tuple[float, float]:
     """Return where the axis begins and ends [ms]: a handful of very short latencies do not take half of it."""
-    known = [end for run in runs for end in (run.percentile(1), run.percentile(50) / 100, float(run.latency.max()))]
+    known = [end for run in runs for end in (max(run.percentile(1), run.percentile(50) / 100), float(run.latency.max()))]
     if theory is not None:
         known += [theory.percentile(5), theory.percentile(99)]
     guessed = 0.0 if guess is None else checked_guess(guess)

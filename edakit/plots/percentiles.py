@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from edakit.measuring.errors import NothingMeasuredError
@@ -42,10 +43,11 @@ def plot_percentiles(ax: Axes, latencies: ArrayLike, *, marks: Sequence[float] =
     below = int(np.sum(ordered < average))
     rows.append(("mean", below, milliseconds(average), int(np.sum(ordered > average))))
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     dress(
         ax, title=f"{ordered.size} answers in order: a percentile is a place in the row", x="Place in the row, from the quickest", y="Latency [ms], logarithmic"
     )
-    legend(ax, loc="center left")
+    legend(ax, loc="upper left")
     return Table(("mark", "place", "latency [ms]", "slower answers"), rows, says=_says(rows, ordered.size))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
 
 from edakit.errors import InvalidValueError
 from edakit.measuring.run import Deliveries, milliseconds
@@ -44,6 +45,7 @@ def plot_stall(ax: Axes, tests: Mapping[str, Deliveries], *, start: float, end: 
         ax.annotate("stands still", ((start + end) / 2, 0.33), xycoords=("data", "axes fraction"), ha="center", va="center", fontsize=FONT, color=INK)
     rows = [_draw(ax, number, name, test, (start - margin, end + margin)) for number, (name, test) in enumerate(tests.items())]
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(start - margin, end + margin)
     dress(ax, title=_title(rows), x="When its count began [s]", y="Latency [ms], logarithmic")
     legend(ax, loc="center left")
