@@ -28,6 +28,8 @@ def test_05_1_nearest_rank_and_interpolation_pass():
         (np.mean, "This is the mean"),
         (lambda values: sorted(values)[len(values) // 100], "counted from the wrong end"),
         (sorted, "more than one number is given back"),
+        (lambda values: 1000 * p99(values), "This is in milliseconds."),
+        (lambda values: np.mean(values) + 2.33 * np.std(values), "This is p99 of a normal distribution."),
     ],
 )
 def test_05_1_a_wrong_answer_is_told_why(answer, said):
@@ -81,6 +83,9 @@ def test_05_2_a_log_that_is_filled_up_passes_and_recovers_most_but_not_all():
         (lambda latencies, every: [*latencies, *(v for v in latencies for _ in range(round(v / every) - 1))], "would have waited less than the one before"),
         (lambda latencies, every: [*backfill(latencies, every), *[0.001] * 100], "quick answers are multiplied too"),
         (lambda latencies, every: backfill([value for value in latencies if value > every], every), "what was measured is replaced"),
+        (lambda latencies, every: [*latencies, *backfill([max(latencies)], every)[1:]], "Look at the answer of 0.04 s"),
+        (lambda latencies, every: [*latencies, *backfill([max(latencies)], 2 * every)[1:]], "would have waited less than the one before"),
+        (lambda latencies, every: [*(v for v in latencies if v < SLOW), *backfill([v for v in latencies if v > SLOW], every)], "or only a very slow one"),
     ],
 )
 def test_05_2_a_wrong_answer_is_told_why(answer, said):
@@ -134,6 +139,9 @@ def test_05_3_an_interval_of_ten_means_passes():
         (one_standard_error, "the interval is too narrow for ten values"),
         (lambda trials: (0.0, 1000.0), "Covers 100 %: an interval that is never wrong"),
         (lambda trials: (1, 2, 3), "two numbers, low and high"),
+        (lambda trials: interval(trials)[::-1], "Low is above high"),
+        (lambda trials: (trials.mean(), interval(trials)[1] - trials.mean()), "are a middle and a width"),
+        (lambda trials: interval(np.median(trials, axis=1, keepdims=True)), "the middle is not their mean"),
     ],
 )
 def test_05_3_a_wrong_answer_is_told_why(answer, said):

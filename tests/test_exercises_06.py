@@ -33,6 +33,8 @@ def test_06_1_the_formula_for_any_law_passes():
         (lambda rate, takes, variability: wait(rate, takes, math.sqrt(variability)), "take no root of it"),
         (lambda rate, takes, variability: variability * memoryless(rate, takes, 1), "orders still wait, since arrivals are random"),
         (lambda rate, takes, variability: wait(rate, takes, variability) / takes, "This is the backlog"),
+        (lambda rate, takes, variability: 2 * wait(rate, takes, variability), "This is twice the wait"),
+        (lambda rate, takes, variability: 2 ** (variability - 1) * memoryless(rate, takes, 1), "fits two of the variabilities and not the third"),
         (lambda rate, takes, variability: 0.5, "mean is taken for its rate"),
         (lambda rate, takes, variability: "long", "something else than a number"),
     ],
@@ -83,7 +85,10 @@ def p95_of_the_wait(rate, takes, p95):
 
 
 def test_06_2_the_fewest_or_none_passes():
-    assert check_06_2(workers_for).passed
+    verdict = check_06_2(workers_for)
+
+    assert verdict.passed
+    assert f"four loads from one worker to {max(workers_for(*case) for case in CASES)}," in repr(verdict)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,15 @@ def test_06_2_a_search_without_end_is_stopped_and_told_why(monkeypatch):
     assert "No number helps: the work itself is too slow." in repr(verdict)
 
 
+def test_06_2_a_search_for_what_never_comes_is_stopped_and_told_why(monkeypatch):
+    monkeypatch.setattr(ch06, "SEARCH", 0.5)
+
+    verdict = check_06_2(lambda rate, takes, p95: without_end(rate, takes, p95 / 1000))
+
+    assert "no end of workers_for(100, 0.004, 0.05) after 0.5 s" in repr(verdict)
+    assert "a p95 in milliseconds" in repr(verdict)
+
+
 def test_06_2_a_stub_is_told_what_is_missing():
     assert repr(check_06_2(lambda rate, takes, p95: None)).startswith("nothing here yet")
 
@@ -137,6 +151,10 @@ def test_06_3_a_short_queue_that_refuses_passes(bound, policy):
     assert "At 300/s for 60 s, " in repr(verdict)
 
 
+def test_06_3_an_argument_in_chinese_passes():
+    assert check_06_3(95, "drop newest", "工人每秒少处理50个订单。队列再长也没有用。被拒绝的人马上知道。").passed
+
+
 @pytest.mark.parametrize(
     ("bound", "policy", "because", "said"),
     [
@@ -145,7 +163,8 @@ def test_06_3_a_short_queue_that_refuses_passes(bound, policy):
         (95, "wait", BECAUSE, "now the publishers stand in line, the newest of them for 12 s"),
         (110, "drop newest", BECAUSE, "A little too large"),
         (5, "drop newest", BECAUSE, "the bound is smaller than need be"),
-        (95, "drop newest", "It works.", "1 sentences"),
+        (95, "drop newest", "It works.", "1 sentence."),
+        (95, "drop newest", "The worker is too slow", "A sentence ends with a full stop."),
         (95, "shed", BECAUSE, "one of raise, drop newest, drop oldest, wait"),
         (0.4, "drop newest", BECAUSE, "a whole number of 1 or more"),
     ],

@@ -67,6 +67,8 @@ def _why_wait(said: float, rate: float, takes: float, variability: float) -> str
     memoryless = busy * takes / (1 - busy)
     right = (1 + variability) / 2 * memoryless
     reasons = {
+        # At constant times this is the next one, which then takes its place.
+        2 * right: "This is twice the wait: the mean of two numbers is half of their sum.",
         memoryless: "Right for exponential times, double for constant ones.",
         right + takes: "This is the latency: the service is in it. The wait ends when the service begins.",
         1000 * right: "This is in milliseconds.",
@@ -76,12 +78,13 @@ def _why_wait(said: float, rate: float, takes: float, variability: float) -> str
         right / takes: "This is the backlog, in services: multiply it by the time that one takes.",
     }
     found = next((reason for value, reason in reasons.items() if math.isclose(said, value, rel_tol=0.001)), None)
-    return found or "This happens when the service time's mean is taken for its rate, or a term is left out."
+    return found or "This happens when the service time's mean is taken for its rate, or the rule fits two of the variabilities and not the third."
 
 
 CASES: Final = ((100, TAKES, 0.05), (240, TAKES, 0.05), (900, TAKES, 0.016), (100, 0.02, 0.07))
 IMPOSSIBLE: Final = (20, 0.1, 0.2)
 PATIENCE = 10.0  # for an answer that there is none [s]
+SEARCH = 20.0  # for one that there is [s]
 
 
 @exercise(
@@ -99,14 +102,23 @@ def check_06_2(workers_for: Callable[[float, float, float], int | None]) -> str:
     """Compare *workers_for* with M/M/c in four cases, and in one that no number of workers meets."""
     for rate, takes, wanted in CASES:
         call = f"workers_for({rate}, {takes}, {wanted})"
-        said = answered(workers_for(rate, takes, wanted), call)
         right = fewest(rate, takes, wanted)
+        said = answered(_found(workers_for, (rate, takes, wanted), call, right), call)
         if said != right:
             raise NotYetError(
                 f"{said!r} from {call}", str(right), _why_workers(said, right, rate * takes), "the p95 of the latency with as many workers as you say"
             )
     _says_none(workers_for)
-    return f"Tried: four loads from one worker to {fewest(*CASES[-1])}, and one that none can meet."
+    most = max(fewest(*case) for case in CASES)
+    return f"Tried: four loads from one worker to {most}, and one that none can meet."
+
+
+def _found(workers_for: Callable[[float, float, float], int | None], case: tuple[float, float, float], call: str, right: int) -> int | None:
+    try:
+        return run_bounded(lambda: workers_for(*case), SEARCH)
+    except NoEndError as error:
+        because = "This happens when what is searched for never comes, such as a p95 in milliseconds that is to be below one in seconds."
+        raise NotYetError(f"no end of {call} after {SEARCH:g} s", str(right), because, "the unit on each side of the comparison") from error
 
 
 def fewest(rate: float, takes: float, p95: float) -> int:
@@ -152,6 +164,8 @@ POLICIES: Final = ("raise", "drop newest", "drop oldest", "wait")
 OVERLOADS: Final = ((300, 60), (350, 20))  # arrivals [1/s], and for how long [s]
 NEEDLESS: Final = 40  # refused more than need be: what a bound a third smaller costs [events]
 SENTENCES = 3
+FULL_STOPS: Final = "\u3002\uff01\uff1f"
+"""Those of Chinese, which have no space after them."""
 
 
 @exercise(
@@ -172,11 +186,14 @@ def check_06_3(bound: int | None, policy: str, because: str) -> str:
     if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 1):
         raise NotYetError(f"bound {bound!r}", "a whole number of 1 or more", "This happens when a time or a text is given.", "the unit of bound: events")
     said = [_judge(bound, policy, rate, seconds) for rate, seconds in OVERLOADS]
-    sentences = len(re.findall(r"\w[^.!?]*[.!?](?=\s|$)", str(because).strip() + " "))
+    sentences = len(re.findall(rf"\w[^.!?{FULL_STOPS}]*(?:[.!?](?=\s|$)|[{FULL_STOPS}])", str(because)))
     if sentences < SENTENCES:
-        what = "Whoever runs the shop has to be told why orders are refused."
+        what = "Whoever runs the shop has to be told why orders are refused. A sentence ends with a full stop."
         raise NotYetError(
-            f"{sentences} sentences", f"{SENTENCES} or more", what, "what the shopper sees, what the queue can do, and what you would do at twice the load"
+            f"{sentences} sentence{'' if sentences == 1 else 's'}",
+            f"{SENTENCES} or more",
+            what,
+            "what the shopper sees, what the queue can do, and what you would do at twice the load",
         )
     return " ".join(said)
 
