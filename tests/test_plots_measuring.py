@@ -68,6 +68,16 @@ def test_a_stall_of_no_length_is_drawn_without_its_words(ax, tests):
     assert "stands still" not in [text.get_text() for text in ax.texts]
 
 
+def test_without_a_slow_answer_the_axis_reaches_to_where_slow_begins_and_the_legend_hides_no_answer(ax):
+    quick = load_test(shop, press, "cart", model=LOAD_MODELS[2], stall=0.0, duration=6.0)
+
+    plot_stall(ax, {"shoppers": quick}, start=2.0, end=2.0)
+    ax.figure.draw_without_rendering()
+
+    assert ax.get_ylim()[1] > 100
+    assert not ax.get_legend().get_window_extent().count_contains(ax.transData.transform(ax.lines[0].get_xydata()))
+
+
 @pytest.mark.parametrize("wrong", [{"start": 3.0, "end": 2.0}, {"start": -1.0, "end": 2.0}])
 def test_a_stall_that_ends_before_it_begins_is_refused(ax, tests, wrong):
     with pytest.raises(InvalidValueError, match="a stall that begins at 0 s or later"):

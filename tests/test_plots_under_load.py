@@ -132,3 +132,13 @@ def test_quantities_and_units_stand_at_both_axes_in_type_that_can_be_read(axes, 
 
     labels = (axes[number].xaxis.label, axes[number].yaxis.label)
     assert all(label.get_text().endswith("]") and label.get_size() >= FONT for label in labels)
+
+
+@pytest.mark.parametrize("setting", [(900, 0.004, 4, 4), (300, 0.004)])
+def test_the_legend_hides_no_backlog(axes, setting):
+    plot_queue_dial(*axes, read_queue(*setting))
+    _, run = axes
+    run.figure.draw_without_rendering()
+
+    drawn = run.transData.transform(run.lines[0].get_xydata())
+    assert not run.get_legend().get_window_extent().count_contains(drawn)

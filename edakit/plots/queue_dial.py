@@ -63,7 +63,8 @@ def _draw_run(ax: Axes, reading: QueueReading) -> None:
         level = reading.theory.backlog(reading.rate)
         ax.plot(times[[0, -1]], [level, level], label=f"mean in theory, {level:.3g}", **THEORY)
     ax.set_xlim(0, reading.duration)
-    ax.set_ylim(bottom=0)
+    # The legend has its place above the highest backlog.
+    ax.set_ylim(0, 1.3 * ax.dataLim.y1)
     dress(ax, title=_what_the_backlog_does(reading), x="Time [s]", y="Backlog [events]")
     legend(ax, loc="upper left")
 

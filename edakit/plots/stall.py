@@ -47,6 +47,8 @@ def plot_stall(ax: Axes, tests: Mapping[str, Deliveries], *, start: float, end: 
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(start - margin, end + margin)
+    # Also without a slow answer the axis shows where slow begins, and the legend has its place.
+    ax.set_ylim(top=max(ax.get_ylim()[1], 2e3 * SLOW))
     dress(ax, title=_title(rows), x="When its count began [s]", y="Latency [ms], logarithmic")
     legend(ax, loc="center left")
     columns = ("test", "answers", f"slower than {SLOW * 1e3:.0f} ms", "p50 [ms]", "p99 [ms]", "slowest [ms]")
