@@ -21,6 +21,7 @@ DOES_NOT_APPLY = {
     "test_a_paused_component_catches_up": VIRTUAL,
     "test_a_failing_event_is_tried_again_with_growing_pauses_then_given_up_and_can_be_redriven": VIRTUAL,
     "test_a_handler_that_catches_what_was_refused_to_await_goes_on": VIRTUAL,
+    "test_a_plain_handler_that_returns_a_coroutine_is_no_handled_event": VIRTUAL,
     "test_a_report_does_not_say_that_what_a_full_queue_refused_went_to_nobody": VIRTUAL,
     "test_a_timer_in_the_past_is_refused": VIRTUAL,
     "test_an_app_that_could_not_be_opened_says_so_each_time_until_it_can_be": ONE_THREAD,
