@@ -70,18 +70,20 @@ def test_kombus_own_producer_and_consumer_work_on_it(path):
 
 
 def test_a_publisher_wakes_a_waiting_consumer_also_of_another_connection(path):
-    seen = []
+    seen, published = [], []
     with connect(path) as connection, connect(path, sync="full") as other:  # another mode: another connection to the file, as from another process
         _, producer = declared(connection, "mail")
         with kombu.Consumer(other, kombu.Queue("mail"), callbacks=[lambda body, message: seen.append(time.perf_counter())], accept=["json"]):
-            waiting = threading.Thread(target=lambda: other.drain_events(timeout=5))
-            waiting.start()
-            time.sleep(0.05)
-            before = time.perf_counter()
-            producer.publish([1], routing_key="cart.added")
-            waiting.join()
+            for _ in range(5):
+                waiting = threading.Thread(target=lambda: other.drain_events(timeout=20))
+                waiting.start()
+                time.sleep(0.05)
+                published.append(time.perf_counter())
+                producer.publish([1], routing_key="cart.added")
+                waiting.join()
 
-    assert seen[0] - before < 0.1, "kombu's own sleeps for a second here"
+    waits = sorted(after - before for before, after in zip(published, seen, strict=True))
+    assert waits[2] < 0.4, "kombu's own sleeps for a second here, of which 0.05 s are over"
 
 
 def test_what_a_closed_channel_had_not_acked_comes_back_in_order_and_to_that_queue_only(path):
@@ -215,7 +217,7 @@ def test_a_publisher_waits_for_room_that_another_process_makes(url):
     before = time.monotonic()
     with pytest.raises(QueueFullError):
         bus.publish(added(3))
-    assert time.monotonic() - before < 1, "nobody takes: nobody would make room"
+    assert time.monotonic() - before < 5, "nobody takes: nobody would make room"
     bus.close()
     other.close()
 
@@ -567,7 +569,7 @@ def test_a_locked_file_is_waited_for_then_told_and_nothing_is_lost(path, url, mo
             before = time.monotonic()
             with pytest.raises(BrokerError, match="another program has locked it and did not let go; close that program"):
                 app.publish(added(2))
-            assert 0.3 <= time.monotonic() - before < 2
+            assert 0.3 <= time.monotonic() - before < 8
         app.publish(added(3))
         app.wait_until_idle()
         letters = app.dead_letters()
