@@ -199,9 +199,10 @@ def test_r1_a_consumer_that_froze_longer_than_its_lease_does_not_undo_what_other
 def test_r1_what_was_confirmed_to_a_producer_that_is_killed_is_there_because_it_was_committed(broker, url, effects, tmp_path, wrong):
     with opened(url) as bus:
         bus.declare(consumer(effects))
-        for _ in range(5):
+        for turn in range(1, 6):
             with process(produce, url, tmp_path / "confirmed", wrong=wrong) as running:
                 time.sleep(0.1 + 0.1 * random.random())
+                until(lambda turn=turn: (tmp_path / "confirmed").read_text().count("\n") > 110 * turn)
                 running.kill()
         confirmed = set((tmp_path / "confirmed").read_text().split())
         with App(consumer(effects), broker=url) as app:

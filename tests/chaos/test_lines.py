@@ -27,11 +27,18 @@ def through_a_proxy(url):
 
 
 def cut(proxy, load):
-    """Cut ten times; return nothing else to tell."""
+    """Cut ten times, each time what was connected again; return nothing else to tell."""
     for _ in range(10):
-        proxy.cut()
-        time.sleep(0.3)
+        cut_and_await(proxy, 0.3)
     return {}
+
+
+def cut_and_await(proxy, seconds):
+    """Cut, and go on when somebody has connected again and *seconds* are over [s]."""
+    before = proxy.accepted
+    proxy.cut()
+    time.sleep(seconds)
+    until(lambda: proxy.accepted > before)
 
 
 def delay(proxy, load):
@@ -91,8 +98,7 @@ def test_r4_finds_it_when_what_was_in_flight_is_not_sent_again(broker, url, tmp_
     monkeypatch.setattr(Publisher, "_again", forget)
     with through_a_proxy(url) as (proxy, address), UnderLoad(address, tmp_path, rate=2000) as load:
         for _ in range(20):
-            proxy.cut()
-            time.sleep(0.1)
+            cut_and_await(proxy, 0.1)
         load.recovery()
 
     assert load.told(f"R4 {broker}, nothing sent again")["lost"] > 0
