@@ -658,7 +658,7 @@ class Watched(Component):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_retry_that_is_due_while_no_worker_may_take_it_is_waited_for_without_spinning(is_async):
-    component, tries = Watched("mail", backoff=Backoff(base=0.05, cap=0.05), prefetch=1, concurrency=2), []
+    component, tries = Watched("mail", backoff=Backoff(base=0.2, cap=0.2), prefetch=1, concurrency=2), []
 
     def attempt(event, context):
         tries.append(event.cart_id)

@@ -94,7 +94,7 @@ def has_kept_it(node):
 
 
 def until(what):
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not what():
         assert time.monotonic() < deadline
 
