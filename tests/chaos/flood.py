@@ -55,18 +55,23 @@ def in_flight(app):
 
 
 def fill_the_broker(telling, url, seconds):
-    """Publish RATE events a second for *seconds* [s], fifty at a time, and on Kafka until partitions are paused; tell what was seen."""
+    """Publish RATE events a second for *seconds* [s], fifty at a time, and until one was handled and on Kafka partitions are paused; tell what was seen."""
     slow, handled = slow_component(0.1)
     app, samples, number = App(slow, broker=url), [], 0
     with measured(app) as allocated:
         telling.send("ready")
         subscription, count, begin = app._running.servers["mail"].subscription, in_flight(app), time.monotonic()
-        while (now := time.monotonic()) < begin + seconds or (not getattr(subscription, "_paused", True) and now < begin + seconds + 30):
+
+        def to_come():
+            return len(handled) == 1 or not getattr(subscription, "_paused", True)
+
+        while (now := time.monotonic()) < begin + seconds or (to_come() and now < begin + seconds + 30):
             app.publish_many(CartItemAdded(cart_id=str(number + each)) for each in range(50))
             number += 50
-            while not samples or time.monotonic() < begin + number / RATE:
-                samples.append((count(), len(subscription)))
+            samples.append((count(), len(subscription)))
+            while time.monotonic() < begin + number / RATE:
                 time.sleep(0.005)
+                samples.append((count(), len(subscription)))
         done, paused = len(handled), bool(getattr(subscription, "_paused", ()))
     most, ahead = (max(each) for each in zip(*samples, strict=True))
     told = {"attempt": number, "applied": done, "in_flight": most, "ahead": ahead, "paused": paused, "allocated_mb": allocated[0] / 1e6}
