@@ -18,12 +18,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edakit import cli
-from edakit.brokers import BrokerNotFoundError, BrokerNotRunningError, BrokerStartError, Node, down, from_environment, redacted, running, start, status, up, url
+from edakit.brokers import (
+    BrokerNotFoundError,
+    BrokerNotRunningError,
+    BrokerStartError,
+    Node,
+    down,
+    from_environment,
+    processes,
+    redacted,
+    running,
+    start,
+    status,
+    up,
+    url,
+)
 from edakit.brokers.errors import EXAMPLES, INSTALL
 from edakit.brokers.folders import shared_folder, state_folder
 from edakit.brokers.kafka import class_path, find_java
 from edakit.brokers.machine import KINDS
-from edakit.brokers.processes import HOST, PORTS, free_ports, lives, marked
+from edakit.brokers.processes import HOST, PORTS, free_ports, kill, lives, marked
 from edakit.brokers.rabbitmq import find_scripts
 from edakit.errors import BrokerURLError, InvalidValueError
 from tests.real_brokers import require_installed
@@ -435,6 +449,19 @@ def test_a_server_that_does_not_answer_in_time_is_ended(fake, monkeypatch):
         up("fake")
 
     assert marked(str(shared_folder("fake").resolve())) == []
+
+
+def test_a_process_that_dies_and_shows_its_mark_no_more_is_waited_for(monkeypatch):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as server:
+        found = [[psutil.Process(server.pid)]]
+        monkeypatch.setattr(processes, "marked", lambda mark: found.pop() if found else [])
+        end, pending = psutil.Process.kill, [None] * 3
+        monkeypatch.setattr(psutil.Process, "kill", lambda process: pending.pop() if pending else end(process))
+        kill("a mark")
+        left = psutil.pid_exists(server.pid)
+        server.kill()
+
+    assert not left
 
 
 def test_what_a_killed_program_has_started_is_ended_by_the_next_one(fake):

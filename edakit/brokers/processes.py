@@ -103,14 +103,23 @@ def kill(mark: str) -> None:
     Raises:
         BrokerStopError: the system would not end them.
     """
-    deadline = time.monotonic() + KILLING
-    while found := marked(mark) or _marked_later(mark):
+    deadline, dying = time.monotonic() + KILLING, list[psutil.Process]()
+    while found := dying or marked(mark) or _marked_later(mark):
         for process in found:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(found, timeout=PAUSE * 10)
+        # A process that dies shows its mark no more, and holds its ports for as long as the system needs to close them.
+        dying = [process for process in psutil.wait_procs(found, timeout=PAUSE * 10)[1] if _holds(process)]
         if time.monotonic() > deadline:
             raise BrokerStopError(process.pid for process in found)
+
+
+def _holds(process: psutil.Process) -> bool:
+    """Whether a process may have ports and files; a zombie has none."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _marked_later(mark: str) -> list[psutil.Process]:
