@@ -222,10 +222,19 @@ def prefetch_holds(connect: Connect) -> bool:
     with closing_shop(connect) as shop:
         shop.publish(1, 2, 3)
         consumer = kombu.Consumer(shop.channel, shop.queue("mail"), callbacks=[lambda body, message: seen.append(message)], accept=["json"], prefetch_count=2)
-        with consumer, suppress(TimeoutError, socket.timeout):
-            for _ in range(3):
-                shop.connection.drain_events(timeout=0.05)
+        with consumer:
+            _drain(shop.connection, lambda: len(seen) >= 2)
+            with suppress(TimeoutError, socket.timeout):
+                shop.connection.drain_events(timeout=0.1)
         return len(seen) == 2
+
+
+def _drain(connection: Any, enough: Callable[[], bool]) -> None:
+    """Take what comes until it is enough, for five seconds at most."""
+    deadline = time.monotonic() + 5
+    while not enough() and time.monotonic() < deadline:
+        with suppress(TimeoutError, socket.timeout):
+            connection.drain_events(timeout=0.05)
 
 
 def garbage_passes(connect: Connect) -> bool:
@@ -274,7 +283,8 @@ def two_connections_share(connect: Connect) -> bool:
     seen: tuple[list[Any], list[Any]] = ([], [])
     with closing_shop(connect) as shop, closing(connect()) as one, closing(connect()) as two:
         shop.publish(*range(10))
-        for _ in range(5):
+        deadline = time.monotonic() + 5
+        while len(seen[0] + seen[1]) < 10 and time.monotonic() < deadline:
             for connection, mine in ((one, seen[0]), (two, seen[1])):
                 callback = lambda body, message, mine=mine: (mine.append(body), message.ack())
                 consumer = kombu.Consumer(connection.default_channel, shop.queue("mail"), callbacks=[callback], accept=["json"], prefetch_count=1)
