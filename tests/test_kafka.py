@@ -20,7 +20,7 @@ from kombu.exceptions import MessageStateError
 
 from edakit import App, Bus, CapabilityError, Component
 from edakit.brokers import start
-from edakit.errors import BrokerError, BrokerURLError
+from edakit.errors import BrokerError, BrokerURLError, UncertainError
 from edakit.events import ID, KEY, TYPE
 from edakit.transports.address import parse_url
 from tests.conformance.helpers import added, numbers, opened, queue, taker, until
@@ -32,9 +32,13 @@ if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
     pytest.importorskip("confluent_kafka")
 
 
+from confluent_kafka import KafkaError
+
 from edakit.transports.kafka_consumer import KafkaSubscription
+from edakit.transports.kafka_errors import explained
 from edakit.transports.kafka_kombu import Transport
 from edakit.transports.kafka_marks import Mark
+from edakit.transports.kafka_producer import Publisher
 from edakit.transports.kafka_wire import content, key_of, type_of, wire_headers
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +104,35 @@ except EdakitError as error:
     says = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True).stdout
 
     assert says == 'kafka://: the library confluent-kafka is not installed; install it with: pip install "edakit[kafka]"\n'
+
+
+# The producer.
+
+
+class Silent:
+    """A producer to which nothing answers."""
+
+    fatal = None
+
+    def produce(self, topic, body, key, *, on_delivery, headers):
+        self.report = on_delivery
+
+    def poll(self, seconds):
+        self.report(KafkaError(KafkaError._MSG_TIMED_OUT), None)
+
+
+def test_a_producer_with_which_a_record_timed_out_is_not_used_again():
+    made = []
+    cluster = SimpleNamespace(
+        producer=lambda settings: made.append(Silent()) or made[-1],
+        error=lambda reason, doing, name: explained("kafka://h", "", reason, None, doing, name),
+    )
+    publisher = Publisher(cluster)
+    for _ in range(2):
+        with pytest.raises(UncertainError, match="whether it has the event is not known"):
+            publisher.confirm(publisher.send("log", b"a", b"1", []))
+
+    assert len(made) == 2
 
 
 # The shop.

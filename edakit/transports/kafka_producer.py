@@ -132,8 +132,11 @@ class Publisher:
                 return
 
     def _renewed(self, error: KafkaError, broken: Producer) -> bool:
-        """Take a new producer where this one can do no more (the sequence of an idempotent one was broken); return whether that was so."""
-        if error.code() != KafkaError._FATAL and not error.fatal():
+        """Take a new producer where this one can do no more; return whether that was so.
+
+        The sequence of an idempotent one was broken; or a record timed out: librdkafka 2.16 may then never send again, though the cluster answers.
+        """
+        if error.code() not in {KafkaError._FATAL, KafkaError._MSG_TIMED_OUT} and not error.fatal():
             return False
         with self._lock:
             if self._producer is broken:
