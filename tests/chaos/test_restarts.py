@@ -29,8 +29,8 @@ def address_of(nodes, broker, name):
 @pytest.mark.on("amqp", "kafka")
 def test_r3_a_broker_that_is_restarted_loses_nothing_and_both_sides_work_again(broker, nodes, together, tmp_path_factory):
     def restart(prepared, broker):
-        node, url = prepared
-        with UnderLoad(url, tmp_path_factory.mktemp(broker)) as load:
+        node, url, folder = prepared
+        with UnderLoad(url, folder) as load:
             took = []
             for number in range(5 if FULL else 2):
                 node.restart(kill=number % 2 == 1)  # not the first time: see the next check
@@ -38,7 +38,8 @@ def test_r3_a_broker_that_is_restarted_loses_nothing_and_both_sides_work_again(b
                 time.sleep(1)
         return load, max(took)
 
-    load, recovery = together(lambda broker: address_of(nodes, broker, "r3"), restart)
+    # Two threads must not be the first to ask for a folder.
+    load, recovery = together(lambda broker: (*address_of(nodes, broker, "r3"), tmp_path_factory.mktemp(broker)), restart)
     found = load.told(f"R3 {broker}", recovery_s=round(recovery, 2))
     assert (found["lost"], found["double_applied"]) == (0, 0)
     assert recovery < RECOVERY[broker]
