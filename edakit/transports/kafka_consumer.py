@@ -37,6 +37,9 @@ SPAN: Final = 10_000
 COMMIT_EVERY: Final = 0.05
 """How long what is done waits to be committed while more arrives [s]; with nothing to do it is committed at once."""
 
+ANSWERED: Final = 5.0
+"""How long the answer to a commit is waited for before it is sent again [s]; a cluster that restarts may forget one."""
+
 PARTING: Final = 4.0
 """How long a close waits for the last commit and for the group; a cluster that is away gets no more, and the thread ends by itself later [s]."""
 
@@ -86,9 +89,10 @@ class KafkaSubscription:
         self._paused: set[Place] = set()
         self._numbers = itertools.count()
         self._committed_at = 0.0
+        self._sent: dict[Place, tuple[int, int]] = {}
         self._wake: Callable[[], None] | None = None
         self._closing = False
-        self._consumer: Consumer = cluster.consumer(_settings(group, session))
+        self._consumer: Consumer = cluster.consumer({**_settings(group, session), "on_commit": self._answered})
         self._thread = threading.Thread(target=self._run, name=f"{queue}-kafka", daemon=True)
         self._thread.start()
 
@@ -276,7 +280,7 @@ class KafkaSubscription:
             self._drop_waiting(places)
         while any(message.place in places for message in tuple(self.taken)) and time.monotonic() < deadline:
             time.sleep(0.005)
-        self._commit(places)
+        self._commit(places, wait=True)
         with self.lock:
             self._drop(places)
 
@@ -302,24 +306,39 @@ class KafkaSubscription:
             self._marks.pop(place, None)
         self._paused -= gone
 
-    def _commit(self, places: Iterable[Place]) -> None:
-        """Commit how far these partitions are done, all in one request; what cannot be committed now is tried again."""
-        self._committed_at = time.monotonic()
-        with self.lock:
-            news = {place: state for place in places if (mark := self._marks.get(place)) is not None and (state := mark.news) is not None}
-        if not news:
+    def _commit(self, places: Iterable[Place], *, wait: bool = False) -> None:
+        """Commit how far these partitions are done, all in one request, and one at a time; what cannot be committed now is tried again.
+
+        Waited for only where the partitions go: librdkafka may wait for a cluster for ever, and meanwhile this thread would poll nothing.
+        """
+        now = time.monotonic()
+        if self._sent and not wait and now - self._committed_at < ANSWERED:
             return
-        offsets = [TopicPartition(*place, low, metadata=str(seen)) for place, (low, seen) in news.items()]
+        self._committed_at = now
+        with self.lock:
+            self._sent = {place: state for place in places if (mark := self._marks.get(place)) is not None and (state := mark.news) is not None}
+        if not self._sent:
+            return
+        offsets = [TopicPartition(*place, low, metadata=str(seen)) for place, (low, seen) in self._sent.items()]
         try:
-            done = self._consumer.commit(offsets=offsets, asynchronous=False)
+            done = self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as error:
-            self._trouble(error.args[0], None)
+            self._answered(error.args[0], [])
+        else:
+            if wait:
+                self._answered(None, done)
+
+    def _answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """Take note of what the cluster says to the last commit."""
+        sent, self._sent = self._sent, {}
+        if error is not None:
+            self._trouble(error, None)
             return
         with self.lock:
-            for each in done:
+            for each in partitions:
                 place = (each.topic, each.partition)
-                if each.error is None and place in self._marks:
-                    self._marks[place].committed = news[place]
+                if each.error is None and place in self._marks and place in sent and sent[place][0] == each.offset:
+                    self._marks[place].committed = sent[place]
 
     def _throttle(self, consumer: Consumer) -> None:
         """Pause what has brought more than can be handled, and resume it when half of that is done; the group does not notice."""
