@@ -73,7 +73,8 @@ class App:
         self._paused: set[str] = set()
         self._randoms: dict[str, Random] = {}
         self._dead: dict[str, list[DeadLetter]] = {}
-        self._closed = False
+        self._opened = self._closed = False
+        self._lock = threading.RLock()
         self._finalizer = finalize(self, Running.end, self._running)
         self.broker = broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
         self.seed = seed
@@ -125,22 +126,28 @@ class App:
         """
         if self._closed:
             raise ClosedError("the app")
-        if self._running.bus is None:
-            seed = self.seed if self.clock.virtual else None
-            bus = self._running.bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
-            try:
-                for component in self.components.values():
-                    bus.declare(component)
-                # From the first event on, so that events are handled in the order of publication.
-                self._here()
-            except BaseException:
-                # Half opened, it would take events that nobody handles: the next use begins again, and says again what is wrong.
-                self._running.end()
-                self._running.bus = None
-                raise
-            if self._faults is not None:
-                self._faults.install(self.hooks, self.seed)
-        return self._running.bus
+        if not self._opened:
+            with self._lock:  # no other thread gets it before every component has its queue: what it published would reach nobody
+                return self._running.bus or self._open()
+        return cast("Bus", self._running.bus)
+
+    def _open(self) -> Bus:
+        seed = self.seed if self.clock.virtual else None
+        bus = self._running.bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
+        try:
+            for component in self.components.values():
+                bus.declare(component)
+            # From the first event on, so that events are handled in the order of publication.
+            self._here()
+        except BaseException:
+            # Half opened, it would take events that nobody handles: the next use begins again, and says again what is wrong.
+            self._running.end()
+            self._running.bus = None
+            raise
+        if self._faults is not None:
+            self._faults.install(self.hooks, self.seed)
+        self._opened = True
+        return bus
 
     def add(self, component: Component) -> None:
         """Let one more component take part, from now on: what was published before does not reach it.
@@ -241,12 +248,13 @@ class App:
         """
         if self.clock.virtual:
             raise VirtualTimeError("virtual time runs in your own thread: call advance(seconds) or run_until_idle(), or make the app with clock='wall'")
-        if not self._running.background:
-            self.bus.link.threaded = True
-            self._running.drop_all()
-            for component in self.components.values():
-                self._serve(component, background=True)
-            self._running.background = True
+        with self._lock:
+            if not self._running.background:
+                self.bus.link.threaded = True
+                self._running.drop_all()
+                for component in self.components.values():
+                    self._serve(component, background=True)
+                self._running.background = True
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
