@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from random import Random
 from typing import Literal, Self, TypeVar, cast
 from weakref import WeakValueDictionary, finalize
@@ -218,23 +219,30 @@ class App:
             raise InvalidValueError("on_error", on_error, "'raise' or 'retry'")
         loop, before = self._here(), self.trace.ended
         beside = [component for component in self.components.values() if self._beside(component)]
-        for component in beside:
-            self._serve(component, background=True, retrying=on_error == "retry")
-        for server in self._running.servers.values():
-            server.retrying = on_error == "retry"
-            server.raising = on_error == "raise" and server.name not in self._running.workers
+        if beside and self._running.workers:
+            raise VirtualTimeError("the app runs already, and a handler that ran it would wait for its own end; publish, and let the event be handled")
+        servers: dict[str, Server] = {}
         try:
+            for component in beside:
+                self._serve(component, background=True, retrying=on_error == "retry")
+            servers = dict(self._running.servers)  # as they are now: a handler may stop the app
+            for server in servers.values():
+                server.retrying = on_error == "retry"
+                server.raising = on_error == "raise" and server.name not in self._running.workers
             loop.run(until_ns, stop)
-            while self._outstanding(component.name for component in beside if not self._running.workers[component.name].ended):
+            while (working := self._working()) and self._outstanding(working):
                 time.sleep(self.bus.link.pause)
                 loop.run(until_ns, stop)
         finally:
-            errors = [error for component in beside for error in self._running.servers[component.name].errors]
+            errors = [error for component in beside if component.name in servers for error in servers[component.name].errors]
             for component in beside:
                 self._running.drop(component.name)
         if errors and on_error == "raise":
             raise errors[0]
         return self.trace.ended - before
+
+    def _working(self) -> list[str]:
+        return [name for name, workers in tuple(self._running.workers.items()) if not workers.ended]
 
     def _beside(self, component: Component) -> bool:
         """Whether it runs beside this thread: `async def` handlers need an asyncio loop, and a notebook's is taken; a network has to be listened to."""
@@ -258,7 +266,7 @@ class App:
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End the background: handlers that run may finish, what was not acked goes back to its queue.
+        """End the background: handlers that run may finish, what was not acked goes back to its queue; the event of a handler that calls this too.
 
         Raises:
             WaitTimeoutError: a handler did not finish within *timeout* [s]; its event is delivered again.
@@ -277,7 +285,8 @@ class App:
         bus = self._running.bus
         try:
             if bus is not None:
-                self._dead = {name: bus.dead_letters(name) for name in self.components}
+                with suppress(ClosedError):  # another thread closed it meanwhile, and has them
+                    self._dead = {name: bus.dead_letters(name) for name in self.components}
         finally:  # a broker that is away keeps its dead letters, and nothing of ours
             self._closed = True
             self._finalizer()

@@ -42,10 +42,14 @@ class EventLoop:
 
     Args:
         clock: What tells the time, and in virtual time is moved by this loop.
+
+    Attributes:
+        ended: Set to have it serve nothing more.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.ended = False
         self.servers: dict[str, Server] = {}
         # One entry for each event that a component may have to look at: what keeps the order of publication across components.
         self._ready: deque[Server] = deque()
@@ -90,7 +94,7 @@ class EventLoop:
 
     def _run(self, until_ns: int | None, stop: Callable[[], bool] | None) -> None:
         ready, timers = self._ready, self._timers
-        while not (stop and stop()):
+        while not (self.ended or (stop and stop())):
             self._interrupts.raise_if_asked()
             if ready:
                 self._serve(ready.popleft())

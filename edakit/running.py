@@ -26,22 +26,26 @@ class Running:
         """Serve component *name* no longer; return whether its handlers finished in time."""
         workers = self.workers.pop(name, None)
         finished = workers is None or workers.stop(timeout)
-        if name in self.servers:
-            self.servers.pop(name).close()
+        if (server := self.servers.pop(name, None)) is not None:
+            server.close()
         return finished
 
     def drop_all(self, timeout: float = 5.0) -> list[str]:
         """Serve nobody any longer; return who did not finish in time."""
         deadline = time.monotonic() + timeout
-        for workers in self.workers.values():
+        # As they are now: another thread, or a handler, may be stopping them too.
+        served, workers_of = tuple(self.servers.values()), tuple(self.workers.items())
+        for _, workers in workers_of:
             workers.stopping = True
-        self.loop = None
-        late = [name for name, workers in self.workers.items() if not workers.stop(max(0.1, deadline - time.monotonic()))]  # some to wake up in
+        if self.loop is not None:
+            self.loop.ended = True  # it may be what calls this, by way of a handler
+            self.loop = None
+        late = [name for name, workers in workers_of if not workers.stop(max(0.1, deadline - time.monotonic()))]  # some to wake up in
         # All at once: where a broker has stopped to answer, each waits some seconds for its goodbye.
-        for server in self.servers.values():
+        for server in served:
             server.subscription.leave()
-        for name in list(self.servers):
-            self.drop(name, 0.0)
+        for server in served:
+            self.drop(server.name, 0.0)
         return late
 
     def end(self) -> None:

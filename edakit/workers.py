@@ -32,14 +32,15 @@ class Workers:
         self.server.subscription.listen(self.wake)
 
     def stop(self, timeout: float) -> bool:
-        """Let the handlers that run finish, within *timeout* [s]; return whether they did. What waits stays in the queue."""
+        """Let the handlers that run finish, within *timeout* [s]; return whether they did, one that calls this aside. What waits stays in the queue."""
         self.stopping = True
         deadline = time.monotonic() + timeout
-        for thread in self._threads:
+        others = [thread for thread in self._threads if thread is not threading.current_thread()]
+        for thread in others:
             self.wake_all()
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self.wake_all()
+        return not any(thread.is_alive() for thread in others)
 
     def wake(self) -> None:
         """There may be something to do for one."""

@@ -3,9 +3,43 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 
-from edakit import App
+import pytest
+
+from edakit import App, Component
+from edakit.errors import ClosedError, VirtualTimeError
 from tests.shop_language import CartItemAdded, recorder
+
+
+@pytest.fixture(params=["memory://", "sqlite:///"])
+def broker(request, tmp_path):
+    return request.param if request.param == "memory://" else f"sqlite:///{tmp_path}/shop.db"
+
+
+def component_that(do):
+    """Return a component whose handler calls *do*, and the list of what it raised, None where it returned."""
+    component, ended = Component("mail"), []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        try:
+            do()
+        except BaseException as error:
+            ended.append(error)
+            raise
+        ended.append(None)
+
+    return component, ended
+
+
+def until(true):
+    """Wait until *true* says so."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def at_once(count, do):
@@ -48,3 +82,49 @@ def test_an_app_that_several_threads_start_is_started_once():
 
         app.close()
         assert threading.active_count() == before
+
+
+def test_several_threads_may_stop_an_app_and_close_it(broker):
+    for _ in range(5):
+        app = App(*(recorder(f"mail-{number}")[0] for number in range(4)), broker=broker).start()
+        app.publish(CartItemAdded(cart_id="c-1"))
+
+        assert at_once(4, app.stop) == []
+        assert at_once(4, app.close) == []
+
+
+def test_a_handler_may_stop_its_app_in_the_background_and_its_event_comes_again(broker):
+    component, ended = component_that(lambda: App.stop(app))
+    app = App(component, broker=broker).start()
+    app.publish(CartItemAdded(cart_id="c-1"))
+    until(lambda: ended)
+
+    assert ended == [None]
+    until(lambda: app.backlog("mail") == 1)
+    app.close()
+
+
+@pytest.mark.parametrize("end", [App.stop, App.close])
+def test_a_handler_that_stops_its_app_ends_the_run(broker, end):
+    component, ended = component_that(lambda: end(app))
+    app = App(component, broker=broker)
+    app.publish_many([CartItemAdded(cart_id="c-1"), CartItemAdded(cart_id="c-2")])
+
+    with suppress(ClosedError):  # where it waits beside the thread that closes
+        app.run_until_idle()
+    until(lambda: ended)
+
+    assert ended == [None]
+    if end is App.stop:
+        until(lambda: app.backlog("mail") == 2)
+    app.close()
+
+
+def test_a_handler_that_runs_its_own_app_beside_the_loop_is_refused(tmp_path):
+    component, _ = component_that(lambda: App.run_until_idle(app))
+    app = App(component, broker=f"sqlite:///{tmp_path}/shop.db")
+    app.publish(CartItemAdded(cart_id="c-1"))
+
+    with pytest.raises(VirtualTimeError, match="wait for its own end"):
+        app.run_until_idle()
+    app.close()
