@@ -260,8 +260,12 @@ class App:
             if not self._running.background:
                 self.bus.link.threaded = True
                 self._running.drop_all()
-                for component in self.components.values():
-                    self._serve(component, background=True)
+                try:
+                    for component in self.components.values():
+                        self._serve(component, background=True)
+                except BaseException:
+                    self.stop()  # not some of them, of which nobody would know
+                    raise
                 self._running.background = True
         return self
 

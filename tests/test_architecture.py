@@ -41,7 +41,7 @@ HEAVY = {
 }
 LAZILY = {"jupyterlab": {"lab"}, "matplotlib": {"shop", "measuring"}, "numpy": {"trace", "shop", "classroom"}}
 
-MODULE_LINES = 420
+MODULE_LINES = 440
 CORE_LINES = 2120  # of code, language and machinery without transports and the proxy: what a student can read in an evening (the design aims at 1,500)
 
 

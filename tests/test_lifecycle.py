@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from edakit import App, Component
-from edakit.errors import ClosedError, VirtualTimeError
+from edakit import App, Component, DatabaseInbox
+from edakit.errors import ClosedError, InboxError, VirtualTimeError
 from tests.shop_language import CartItemAdded, recorder
 
 
@@ -127,4 +127,19 @@ def test_a_handler_that_runs_its_own_app_beside_the_loop_is_refused(tmp_path):
 
     with pytest.raises(VirtualTimeError, match="wait for its own end"):
         app.run_until_idle()
+    app.close()
+
+
+@pytest.mark.parametrize("run", [App.start, App.run_until_idle])
+def test_an_app_of_which_one_component_cannot_be_served_serves_none(tmp_path, run):
+    mail, mailed = recorder("mail")
+    stock, _ = recorder("stock", inbox=DatabaseInbox(tmp_path / "no such folder" / "stock.db"))
+    app = App(mail, stock, broker=f"sqlite:///{tmp_path}/shop.db")
+
+    with pytest.raises(InboxError):
+        run(app)
+
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("mail")] == []
+    app.publish(CartItemAdded(cart_id="c-1"))
+    assert (mailed, app.backlog("mail")) == ([], 1)
     app.close()
