@@ -143,3 +143,21 @@ def test_an_app_of_which_one_component_cannot_be_served_serves_none(tmp_path, ru
     app.publish(CartItemAdded(cart_id="c-1"))
     assert (mailed, app.backlog("mail")) == ([], 1)
     app.close()
+
+
+def test_a_publisher_waits_for_room_also_when_another_app_of_its_broker_was_stopped():
+    released = threading.Event()
+    mail = Component("mail", bound=1, when_full="wait")
+    mail.on(CartItemAdded)(lambda event, context: released.wait(10))
+    with App(mail, broker="memory://shared") as app:
+        other = App(recorder("stock")[0], broker="memory://shared").start()
+        other.stop()
+        app.publish(CartItemAdded(cart_id="c-1"))
+        until(lambda: app.backlog("mail") == 0)
+        app.publish(CartItemAdded(cart_id="c-2"))
+        threading.Timer(0.05, released.set).start()
+
+        app.publish(CartItemAdded(cart_id="c-3"))
+
+        app.wait_until_idle()
+        other.close()

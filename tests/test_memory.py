@@ -256,7 +256,7 @@ def test_a_full_queue_that_may_drop_says_what_it_dropped(broker, when_full, kept
 
 
 def test_a_full_queue_that_waits_lets_the_publishing_thread_go_on_when_there_is_room(broker):
-    broker.threaded = True
+    broker.threaded = 1
     queue = broker.declare_queue("q", bound=1, when_full="wait")
     content = (b"x", {}, None, None, {})
     broker.publish("", "q", content)

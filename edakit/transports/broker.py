@@ -158,6 +158,9 @@ class Broker:
 
     Args:
         now_ns: The clock by which waiting messages become due [ns].
+
+    Attributes:
+        threaded: How many of those who share it have several threads at work: a publisher waits for room as long as one has.
     """
 
     named: ClassVar[WeakValueDictionary[str, Broker]] = WeakValueDictionary()
@@ -170,7 +173,7 @@ class Broker:
         self.counter = itertools.count(1)
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
-        self.threaded = False
+        self.threaded = 0
 
     def publish(self, exchange: str, routing_key: str, content: Content) -> int:
         """Give each queue that is bound its own copy; return how many took it.

@@ -21,6 +21,7 @@ class MemoryLink(Link):
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
+        self._threaded = False
         self._connections: dict[Any, None] = {}
         self._channel = self.connect().channel()
         self._channel.exchange_declare(EXCHANGE, "topic", durable=True)
@@ -28,11 +29,13 @@ class MemoryLink(Link):
     @property
     def threaded(self) -> bool:
         """Whether several threads work."""
-        return self.broker.threaded
+        return self._threaded
 
     @threaded.setter
     def threaded(self, value: bool) -> None:
-        self.broker.threaded = value
+        with self.broker.lock:
+            self.broker.threaded += value - self._threaded
+            self._threaded = value
 
     def connect(self) -> Any:
         """Open one more kombu connection to the same broker."""
@@ -103,6 +106,7 @@ class MemoryLink(Link):
 
     def close(self) -> None:
         """Close every connection."""
+        self.threaded = False
         for connection in list(self._connections):
             self._release(connection)
 
