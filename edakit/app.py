@@ -156,13 +156,16 @@ class App:
         Raises:
             InvalidValueError: another component has this name.
         """
-        if component.name in self.components:
-            raise InvalidValueError("a component", component.name, f"a name that is not taken yet (taken: {', '.join(self.components)})")
-        self.components[component.name] = component
-        component.watchers.add(self)
-        if self._running.bus is not None:
-            self.bus.declare(component)
-            self._serve(component, background=self._running.background)
+        with self._lock:
+            if component.name in self.components:
+                raise InvalidValueError("a component", component.name, f"a name that is not taken yet (taken: {', '.join(self.components)})")
+            if self._running.bus is not None:
+                self.bus.declare(component)
+            # All in one piece, since other threads go through it; and not before there is a queue, for which they would ask.
+            self.components = {**self.components, component.name: component}
+            component.watchers.add(self)
+            if self._running.bus is not None:
+                self._serve(component, background=self._running.background)
 
     def bind(self, component: Component) -> None:
         """Take note that *component* has got a handler (it calls this itself)."""
@@ -365,8 +368,8 @@ class App:
     @property
     def failures(self) -> dict[str, BaseException]:
         """What ended the background of a component, past its handlers, by the component's name: it serves no more."""
-        ended = (name for name, workers in self._running.workers.items() if workers.ended)
-        return {name: error for name in ended for error in self._running.servers[name].errors[-1:]}
+        ended = (workers.server for workers in tuple(self._running.workers.values()) if workers.ended)
+        return {server.name: error for server in ended for error in server.errors[-1:]}
 
     def backlog(self, name: str) -> int:
         """Return how many events wait in the queue of component *name*, those being handled not counted [events]."""

@@ -161,3 +161,27 @@ def test_a_publisher_waits_for_room_also_when_another_app_of_its_broker_was_stop
 
         app.wait_until_idle()
         other.close()
+
+
+def test_components_may_be_added_while_another_thread_waits():
+    raised, added = [], threading.Event()
+
+    def wait():
+        try:
+            while not added.is_set():
+                app.wait_until_idle()
+                assert app.failures == {}
+                app.report()
+        except BaseException as error:  # noqa: BLE001 (the test asks what it was)
+            raised.append(error)
+
+    with App(recorder("mail")[0]) as app:
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        for number in range(60):
+            app.add(Component(f"stock-{number}"))
+            app.publish(CartItemAdded(cart_id="c-1"))
+        added.set()
+        waiting.join()
+
+    assert raised == []
