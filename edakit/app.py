@@ -343,7 +343,12 @@ class App:
             time.sleep(self.bus.link.pause)
 
     def _outstanding(self, names: Iterable[str]) -> dict[str, int]:
-        counts = self.bus.link.outstanding(name for name in names if name not in self._paused)
+        names = [name for name in names if name not in self._paused]
+        ended = [(server, server.ended) for name in names if (server := self._running.servers.get(name)) is not None]
+        counts = self.bus.link.outstanding(names)
+        # What was acked before the work is in no queue, and what ended while they were counted may have led to more.
+        for server, before in ended:
+            counts[server.name] += server.begun - before
         return {name: count for name, count in counts.items() if count}
 
     def pause(self, name: str) -> None:

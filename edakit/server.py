@@ -31,6 +31,9 @@ class Server:
         bus: Where the events come from and where handlers publish.
         random: Draws service times and waits between attempts.
         sleeper: How `await context.sleep(…)` waits.
+
+    Attributes:
+        begun, ended: How many deliveries that were acked before the work were begun, and how many of them are over [deliveries].
     """
 
     def __init__(self, component: Component, bus: Bus, random: Random, sleeper: Callable[[float], Awaitable[None]]) -> None:
@@ -47,6 +50,8 @@ class Server:
         self.wake_at: Callable[[int], None] = _nothing
         self.keys = _Keys() if component.order == "per key" else None
         self._under_way: dict[tuple[str, str], Delivery] = {}
+        self.begun = self.ended = 0
+        self._early: set[Delivery] = set()
         self._lock = threading.Lock()
 
     def receive(self) -> Delivery | None:
@@ -128,6 +133,9 @@ class Server:
         """Let *worker* begin; return how long it will be busy before the handler's code runs [ns]."""
         delivery.worker, delivery.started_at = worker, self.now_ns()
         if self.component.ack == "before":
+            with self._lock:
+                self._early.add(delivery)
+                self.begun += 1
             delivery.message.ack()
         if self.hooks.started:
             self._call(self.hooks.started, delivery)
@@ -194,6 +202,10 @@ class Server:
 
     def _forget(self, delivery: Delivery) -> None:
         """It is under way no longer."""
+        if self._early:
+            with self._lock:
+                self.ended += delivery in self._early
+                self._early.discard(delivery)
         if self._under_way:
             # Not by its id: a malformed message has none.
             for key in [key for key, each in tuple(self._under_way.items()) if each is delivery]:

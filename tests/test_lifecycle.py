@@ -10,7 +10,7 @@ import pytest
 
 from edakit import App, Component, DatabaseInbox
 from edakit.errors import ClosedError, InboxError, VirtualTimeError
-from tests.shop_language import CartItemAdded, recorder
+from tests.shop_language import CartItemAdded, OrderPlaced, recorder
 
 
 @pytest.fixture(params=["memory://", "sqlite:///"])
@@ -185,3 +185,20 @@ def test_components_may_be_added_while_another_thread_waits():
         waiting.join()
 
     assert raised == []
+
+
+def test_what_was_acked_before_the_work_is_waited_for(broker):
+    mail = Component("mail", ack="before")
+
+    @mail.on(CartItemAdded)
+    def handle(event, context):
+        time.sleep(0.1)
+        context.publish(OrderPlaced(order_id="o-1"))
+
+    stock, stocked = recorder("stock", OrderPlaced)
+    with App(mail, stock, broker=broker) as app:
+        app.publish(CartItemAdded(cart_id="c-1"))
+
+        app.wait_until_idle()
+
+        assert len(stocked) == 1
