@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from contextlib import suppress
 
 import pytest
 
 from edakit import App, Component, DatabaseInbox
 from edakit.errors import ClosedError, InboxError, VirtualTimeError
+from edakit.measuring import ClosedLoop, Each, measure
 from tests.shop_language import CartItemAdded, OrderPlaced, recorder
 
 
@@ -202,3 +205,14 @@ def test_what_was_acked_before_the_work_is_waited_for(broker):
         app.wait_until_idle()
 
         assert len(stocked) == 1
+
+
+def test_an_app_that_was_measured_goes_with_its_last_reference():
+    app = App(recorder("mail")[0], clock="virtual")
+    measure(app, Each(ClosedLoop(testers=1, every=0.1, duration=1.0), lambda number, random: CartItemAdded(cart_id=f"c-{number}")))
+    gone = weakref.ref(app)
+
+    del app
+    gc.collect()
+
+    assert gone() is None

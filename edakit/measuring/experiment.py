@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import Any, Literal
 
@@ -71,7 +72,8 @@ def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
     components = tuple(app.components.values())
     with Progress(workload.duration, label or "measuring", "s") as progress:
         publisher = publisher_for(app, workload, progress)
-        interrupted = _drive(app, publisher, actions)
+        with closing(publisher):
+            interrupted = _drive(app, publisher, actions)
     return Run(
         app.trace,
         seed=app.seed,
@@ -106,13 +108,14 @@ def _run_before(app: App, first: Workload) -> None:
     try:
         with Progress(first.duration, "warming up", "s") as progress:
             publisher = publisher_for(app, first, progress)
-            if app.clock.virtual:
-                publisher.virtual()
-                app.run_until_idle(on_error="retry")
-                app.advance(seconds=1 / NS)  # what happens at one and the same instant would belong to both
-            else:
-                publisher.wall()
-                _wait(app)
+            with closing(publisher):
+                if app.clock.virtual:
+                    publisher.virtual()
+                    app.run_until_idle(on_error="retry")
+                    app.advance(seconds=1 / NS)  # what happens at one and the same instant would belong to both
+                else:
+                    publisher.wall()
+                    _wait(app)
     except BaseException:  # whatever it was, the app is not left running
         if not app.clock.virtual:
             app.stop()

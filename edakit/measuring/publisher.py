@@ -44,6 +44,16 @@ class Publisher:
         self.app, self.workload, self.progress = app, workload, progress
         self.start_ns = app.now_ns
         self.turned_away = self.unsent = 0
+        self._forget: list[Callable[[], None]] = []
+
+    def hear(self, point: str, function: Callable[[str, Any], None]) -> None:
+        """Have *function* called at *point* of every delivery, until `close`."""
+        self._forget.append(self.app.hooks.on(point, function))
+
+    def close(self) -> None:
+        """Hear no more: hooks that know the app would keep it, and its connections, after everybody has forgotten it."""
+        for forget in self._forget:
+            forget()
 
     def virtual(self) -> None:
         """Put the first messages into the app's timers; the others follow from there."""
@@ -84,8 +94,8 @@ class OpenPublisher(Publisher):
 
     def virtual(self) -> None:
         """Put the first message into the app's timers; each one puts the next."""
-        self.app.hooks.on("started", self._room)
-        self.app.hooks.on("acked", self._room)
+        self.hear("started", self._room)
+        self.hear("acked", self._room)
         self._schedule_next()
 
     def _schedule_next(self) -> None:
@@ -150,8 +160,8 @@ class ClosedPublisher(Publisher):
         self._answered = threading.Condition()
         self._failed: list[BaseException] = []
         self._waiting: dict[str, tuple[int, Callable[[], None]]] = {}
-        app.hooks.on("acked", lambda _, delivery: self._answer(delivery.id))
-        app.hooks.on("refused", self._refuse)
+        self.hear("acked", lambda _, delivery: self._answer(delivery.id))
+        self.hear("refused", self._refuse)
 
     def _first(self, tester: int) -> int:
         """Return when a tester begins [ns]: they are spread over the time between two messages."""
