@@ -17,6 +17,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from secrets import token_hex
 from typing import Any, Final, cast
 
 from edakit.app import App
@@ -296,8 +297,11 @@ def _killed_once(build_payment: Callable[[Any], Component], point: str, nth: int
     """Let the process die at the *nth* delivery that reaches *point*; a new process goes on with the same queue."""
     bank, reached = _Bank(), itertools.count(1)
     first, successor = (virtual(build_payment(bank)) for _ in range(2))
+    successor.clock = first.clock  # who shares a broker in memory shares its time
+    # A name of its own: the broker of the death before this one is there until its memory is collected.
+    name = token_hex(8)
     for app in (first, successor):
-        app.configure(broker="memory://exercise-03-3")
+        app.configure(broker=f"memory://exercise-03-3-{name}")
 
     def die(_component: str, _delivery: object) -> None:
         if next(reached) == nth:
