@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from edakit.errors import InvalidValueError
 from edakit.measuring import Handling, LoopLag
 from edakit.plots import plot_gantt, plot_lag_over_time, plot_loop_lag
-from edakit.plots.style import FONT
+from edakit.plots.style import FONT, colour
 
 MS = 1_000_000  # [ns]
 
@@ -87,6 +89,16 @@ def test_a_guess_of_the_longest_wait_stands_in_its_lane_counted_from_the_coming(
     plot_gantt(ax, [REPORT, CLICK], guess=40)
 
     assert crosses(ax) == [(50, 1)]
+
+
+def test_a_short_bar_is_seen_beside_a_guess_far_away(ax):
+    plot_gantt(ax, [REPORT, CLICK], guess=5_000)
+
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    x, y = ax.transData.transform((102.5, 1))
+    shown = np.asarray(canvas.buffer_rgba())[-round(y), round(x) - 3 : round(x) + 3, :3]
+    assert np.any(np.all(shown == np.round(255 * np.array(to_rgb(colour(0)))), axis=1))
 
 
 def test_without_a_guess_there_is_no_cross(ax):

@@ -15,6 +15,7 @@ from edakit.table import Table
 __all__ = ["plot_gantt"]
 
 HEIGHT = 0.56  # of a bar, where a lane is 1 high
+LEAST = 1.5  # width of what computes, however short [pt]
 COLUMNS = ("event", "came [ms]", "waited [ms]", "began [ms]", "ended [ms]", "computed [ms]")
 Runs = App | Sequence[Handling] | Mapping[str, App | Sequence[Handling]]
 
@@ -76,6 +77,9 @@ def _draw(ax: Axes, lane: int, each: Handling) -> None:
     ax.broken_barh([(began, ended - began)], box, facecolor="white", edgecolor=colour(1), hatch="////", linewidth=0.8, zorder=2.5)
     spans = [(begin / MS, (end - begin) / MS) for begin, end in each.busy]
     ax.broken_barh(spans, box, facecolor=colour(0), edgecolor="white", linewidth=0.6, zorder=3)
+    # On a long axis the white edge would cover a short bar: a line through its middle is seen on each.
+    middles, half = [begin + length / 2 for begin, length in spans], 0.48 * HEIGHT
+    ax.plot([middles, middles], [[lane - half] * len(spans), [lane + half] * len(spans)], color=colour(0), linewidth=LEAST, solid_capstyle="butt", zorder=3.1)
 
 
 def _row(each: Handling) -> tuple[str | float, ...]:
