@@ -26,7 +26,7 @@ from edakit.plots import (
 from edakit.plots.event_graph import NOBODY, WAITING, graph_of
 from edakit.plots.series import counted, listed, nice, rounded, times, took
 from edakit.plots.style import FONT
-from edakit.shop import Shoppers, build_shop
+from edakit.shop import AddItem, Shoppers, build_shop
 from edakit.trace import Trace
 from tests.shop_language import CartItemAdded, OrderPlaced
 
@@ -638,6 +638,20 @@ def test_the_map_of_an_app_that_was_not_used_is_read_from_its_code(ax):
     assert table.says == "cart.item.added goes to 2 components: badge and mail; who publishes it is seen in a run only."
 
 
+def test_the_map_of_an_app_tells_commands_from_events(ax):
+    shop = build_shop(components=["cart", "badge"], clock="virtual")
+    shop.send(AddItem(cart_id="c-1", product_id="1001"))
+    shop.run_until_idle()
+
+    table = plot_event_map(ax, shop)
+
+    assert list(table.rows) == [("command add.item", "shop", 1, "cart"), ("cart.item.added", "cart", 1, "badge")]
+    assert {"command add.item  1", "cart.item.added  1"} <= boxes_of(ax).keys()
+    assert "Event or command" in {text.get_text() for text in ax.texts}
+    assert ax.get_title(loc="left").startswith("1 event and 1 command of 2 types")
+    assert table.says.startswith("1 event and 1 command from shop and cart;")
+
+
 def test_what_waits_for_a_paused_component_is_no_event_to_nobody():
     app = listeners()
     app.pause("mail")
@@ -685,7 +699,7 @@ def test_the_map_of_the_whole_shop_has_no_two_boxes_on_each_other_and_every_text
     assert [text for text, box in boxes.items() if not (box.y0 - 1 <= texts[text].y0 and texts[text].y1 <= box.y1 + 1)] == []
     pairs = [(one, other) for one in boxes for other in boxes if one < other]
     assert [pair for pair in pairs if boxes[pair[0]].overlaps(boxes[pair[1]])] == []
-    headings = [texts[name] for name in ("Published by", "Event", "Handled by") if name in texts]
+    headings = [texts[name] for name in ("Published by", "Event", "Event or command", "Handled by") if name in texts]
     assert [text for text, box in boxes.items() if any(box.overlaps(heading) for heading in headings)] == []
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edakit.app import App
 from edakit.errors import InvalidValueError
+from edakit.events import Command
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import Run
 from edakit.trace import Trace
@@ -27,6 +28,7 @@ class EventGraph:
         published: How many events of a type came from a source, by (source, type) [events]; empty where only the code was read.
         delivered: How many events of a type a component got, by (type, component) [events]; 0 where only the code was read.
         elsewhere: How many copies of a type reached no component, by (type, where they are: `NOBODY`, `WAITING` or `FULL`) [events].
+        commands: Which types are commands, as far as the handlers of an app tell; a run or a trace does not.
         ran: Whether something was published: only then is it known who publishes what.
     """
 
@@ -34,6 +36,7 @@ class EventGraph:
     published: Counter[tuple[str, str]] = field(default_factory=Counter)
     delivered: Counter[tuple[str, str]] = field(default_factory=Counter)
     elsewhere: Counter[tuple[str, str]] = field(default_factory=Counter)
+    commands: frozenset[str] = frozenset()
     ran: bool = False
 
     @property
@@ -49,6 +52,11 @@ class EventGraph:
     def count(self, name: str) -> int:
         """Return how many events of type *name* were published [events]."""
         return sum(count for (_, known), count in self.published.items() if known == name)
+
+    @property
+    def counted_commands(self) -> int:
+        """How many commands were sent [commands]."""
+        return sum(map(self.count, self.commands))
 
     def sent_by(self, source: str) -> int:
         """Return how many events *source* published [events]."""
@@ -74,7 +82,10 @@ def graph_of(source: App | Run | Trace) -> EventGraph:
     """
     if isinstance(source, App):
         used = bool(source.trace.publications or source.trace.deliveries)
-        return _from_trace(source.trace, list(source.components)) if used else _from_code(source)
+        graph = _from_trace(source.trace, list(source.components)) if used else _from_code(source)
+        handlers = (handler for component in source.components.values() for handler in component.handlers.values())
+        graph.commands = frozenset(handler.schema.type for handler in handlers if issubclass(handler.schema.cls, Command))
+        return graph
     if not isinstance(source, Run | Trace):
         raise InvalidValueError("source", source, "an App, a Run or a Trace")
     return _from_trace(source if isinstance(source, Trace) else source.trace, [])

@@ -39,8 +39,9 @@ Arrow = tuple[str, str]
 def plot_event_map(ax: Axes, source: App | Run | Trace, *, title: str = "") -> Table:
     """Draw who publishes which types of events, and which components get them; what goes to nobody has a dashed frame and arrow.
 
-    Numbers are events: published by a source, of a type, got by a component. An app that was not used is read from its code: types and
-    the components that handle them. What a handler publishes is seen in a run only.
+    Numbers are events and commands: published by a source, of a type, got by a component. An app tells which types are commands; a run
+    or a trace does not. An app that was not used is read from its code: types and the components that handle them. What a handler
+    publishes is seen in a run only.
 
     Args:
         ax: Where it is drawn, best in a figure of its own, 10 by 6 inches for the whole shop.
@@ -71,11 +72,21 @@ def _label(name: str, count: int | None) -> str:
     return name if count is None else f"{name}  {count:,}"
 
 
+def _type(graph: EventGraph, name: str) -> str:
+    return f"command {name}" if name in graph.commands else name
+
+
+def _total(graph: EventGraph) -> str:
+    commands = graph.counted_commands
+    events = counted(graph.published.total() - commands, "event")
+    return f"{events} and {counted(commands, 'command')}" if commands else events
+
+
 def _columns(graph: EventGraph) -> list[dict[str, str]]:
     """Return the columns from left to right, each with its boxes from top to bottom: what is written in each, by its name."""
     types, sinks = _ordered(graph)
-    heads = [{HEADING: text} for text in ("Published by", "Event", "Handled by")][0 if graph.ran else 1 :]
-    inside = [{name: _label(name, graph.count(name) if graph.ran else None) for name in types}, {name: _sink(graph, name) for name in sinks}]
+    heads = [{HEADING: text} for text in ("Published by", "Event or command" if graph.commands else "Event", "Handled by")][0 if graph.ran else 1 :]
+    inside = [{name: _label(_type(graph, name), graph.count(name) if graph.ran else None) for name in types}, {name: _sink(graph, name) for name in sinks}]
     if graph.ran:
         inside.insert(0, {name: _label(name or "elsewhere", graph.sent_by(name)) for name in graph.sources})
     return [{**head, **boxes} for head, boxes in zip(heads, inside, strict=True)]
@@ -224,21 +235,27 @@ def _title(graph: EventGraph) -> str:
     handlers = counted(len({component for _, component in graph.delivered}), "component")
     types = counted(len(graph.types), "type")
     if not graph.ran:
-        return f"From the code: {handlers} will get {types} of events"
+        return f"From the code: {handlers} will get {types} of events{' and commands' if graph.commands else ''}"
     nobody = f"; {counted(len(graph.to_nobody()), 'type goes', 'types go')} to nobody" if graph.to_nobody() else ""
-    return f"{counted(graph.published.total(), 'event')} of {types}, handled by {handlers}{nobody}"
+    return f"{_total(graph)} of {types}, handled by {handlers}{nobody}"
 
 
 def _table(graph: EventGraph) -> Table:
     types, sinks = _ordered(graph)
     who = {name: [sink for sink in sinks if (name, sink) in graph.delivered or (name, sink) in graph.elsewhere] for name in types}
+    what, number = ("event or command", "how many") if graph.commands else ("event", "events")
     if not graph.ran:
-        return Table(("event", "handled by"), [(name, ", ".join(who[name])) for name in types], says=_sentence(graph))
+        return Table((what, "handled by"), [(_type(graph, name), ", ".join(who[name])) for name in types], says=_sentence(graph))
     rows = [
-        (name, ", ".join(source for source in graph.sources if (source, name) in graph.published), graph.count(name), _got(graph, name, who[name]))
+        (
+            _type(graph, name),
+            ", ".join(source for source in graph.sources if (source, name) in graph.published),
+            graph.count(name),
+            _got(graph, name, who[name]),
+        )
         for name in types
     ]
-    return Table(("event", "published by", "events", "handled by"), rows, says=_sentence(graph))
+    return Table((what, "published by", number, "handled by"), rows, says=_sentence(graph))
 
 
 def _got(graph: EventGraph, name: str, sinks: list[str]) -> str:
@@ -254,4 +271,4 @@ def _sentence(graph: EventGraph) -> str:
         return f"{most}; who publishes it is seen in a run only."
     places = {where: [(name, count) for (name, known), count in graph.elsewhere.items() if known == where] for _, where in graph.elsewhere}
     elsewhere = "".join(f"; {where}: {listed((f'{name} ({count:,})' for name, count in there), 5)}" for where, there in places.items())
-    return f"{counted(graph.published.total(), 'event')} from {listed(graph.sources, 6)}; {most}{elsewhere}."
+    return f"{_total(graph)} from {listed(graph.sources, 6)}; {most}{elsewhere}."
