@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from amqp.exceptions import ChannelError
 from kombu.message import Message as KombuMessage
@@ -161,6 +161,7 @@ class Broker:
 
     Attributes:
         threaded: How many of those who share it have several threads at work: a publisher waits for room as long as one has.
+        links: Those who share it and are not closed.
     """
 
     named: ClassVar[WeakValueDictionary[str, Broker]] = WeakValueDictionary()
@@ -174,6 +175,7 @@ class Broker:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.threaded = 0
+        self.links: WeakSet[Any] = WeakSet()
 
     def publish(self, exchange: str, routing_key: str, content: Content) -> int:
         """Give each queue that is bound its own copy; return how many took it.

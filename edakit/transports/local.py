@@ -23,6 +23,7 @@ class MemoryLink(Link):
         self.broker = broker
         self._threaded = False
         self._connections: dict[Any, None] = {}
+        broker.links.add(self)
         self._channel = self.connect().channel()
         self._channel.exchange_declare(EXCHANGE, "topic", durable=True)
 
@@ -107,6 +108,7 @@ class MemoryLink(Link):
     def close(self) -> None:
         """Close every connection."""
         self.threaded = False
+        self.broker.links.discard(self)
         for connection in list(self._connections):
             self._release(connection)
 
@@ -165,9 +167,11 @@ def open_link(address: Any, now_ns: Callable[[], int]) -> MemoryLink:
         return MemoryLink(Broker(now_ns))
     name = f"{address.name}?{address.namespace}"
     broker = Broker.named.get(name)
-    if broker is None:
+    alike = broker is not None and (broker.now_ns == now_ns or not (_virtual(broker.now_ns) or _virtual(now_ns)))
+    if broker is None or (not alike and not broker.links):
+        # Where all who had another clock are closed, what they left waits by a time that means nothing here.
         broker = Broker.named[name] = Broker(now_ns)
-    elif broker.now_ns != now_ns and (_virtual(broker.now_ns) or _virtual(now_ns)):
+    elif not alike:
         del broker  # a traceback would keep it when the other app has gone
         raise VirtualTimeError(
             f"memory://{address.name} is in use with another clock, and what waits for its time there would wait by that one; "
