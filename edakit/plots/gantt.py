@@ -78,7 +78,7 @@ def _draw(ax: Axes, lane: int, each: Handling) -> None:
     spans = [(begin / MS, (end - begin) / MS) for begin, end in each.busy]
     ax.broken_barh(spans, box, facecolor=colour(0), edgecolor="white", linewidth=0.6, zorder=3)
     # On a long axis the white edge would cover a short bar: a line through its middle is seen on each.
-    middles, half = [begin + length / 2 for begin, length in spans], 0.48 * HEIGHT
+    middles, half = [begin + length / 2 for begin, length in spans], 0.44 * HEIGHT
     ax.plot([middles, middles], [[lane - half] * len(spans), [lane + half] * len(spans)], color=colour(0), linewidth=LEAST, solid_capstyle="butt", zorder=3.1)
 
 
