@@ -243,8 +243,8 @@ def test_of_two_that_stand_by_one_takes_over_and_then_the_other(url, tmp_path):
             until(lambda: bus.link.consumers("cart") == 1)
 
 
-@pytest.mark.parametrize("broker", ["sqlite", "rabbitmq", "kafka"])
-def test_one_process_at_a_time_begins_to_serve_a_component(broker, url, request):
+@pytest.mark.parametrize(("broker", "times"), [("sqlite", 5), ("rabbitmq", 5), ("kafka", 2)])
+def test_one_process_at_a_time_begins_to_serve_a_component(broker, times, url, request):
     if broker != "sqlite":
         url = f"{request.getfixturevalue(broker)}?namespace=t{uuid4().hex[:16]}"
     inside, seen = [], []
@@ -254,7 +254,7 @@ def test_one_process_at_a_time_begins_to_serve_a_component(broker, url, request)
 
     def begin(names):
         with closing(Bus(url)) as bus:
-            for _ in range(5):
+            for _ in range(times):
                 with one_at_a_time(bus, names):
                     inside.append(names)
                     time.sleep(0.005)  # for as long as it takes the others to come in, could they
@@ -267,7 +267,7 @@ def test_one_process_at_a_time_begins_to_serve_a_component(broker, url, request)
     for thread in threads:
         thread.join(30)
 
-    assert seen == [1] * 15
+    assert seen == [1] * 3 * times
 
 
 def busy_day(shop):
@@ -377,7 +377,7 @@ def test_a_look_at_a_file_that_is_not_there_says_so_and_makes_none(tmp_path, url
         (["worker", "cart", "--broker", "memory://"], "memory:// cannot do this: share events with another process; use sqlite:// or amqp://"),
         (["worker", "cart", "cart"], "a component is 'cart'; give a name that is not taken yet"),
         (["worker", "cart", "--concurrency", "0"], "--concurrency is 0; give a whole number of 1 or more"),
-        (["worker", "cart", "--catalogue", "nowhere.csv"], "nowhere.csv, line 0: no such file or directory"),
+        (["worker", "cart", "--catalogue", "nowhere.csv"], "nowhere.csv: no such file or directory"),
         (["worker", "cart", "--broker", "sqlite:///no/such/folder/shop.db"], "shop.db"),
         (["worker", "no_such_module:mail"], "'no_such_module:mail' cannot be imported (ModuleNotFoundError: No module named 'no_such_module')"),
         (["worker", "radio:eyes"], "'radio:eyes' is no Component: radio has no such name"),
