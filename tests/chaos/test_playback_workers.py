@@ -80,7 +80,13 @@ def test_it_is_found_when_a_worker_forgets_or_barges_in(what, tmp_path):
     day = RecordedDay(_lines_of(DATA / "day.csv", None), speedup=7200)
     shop, _ = play_back(day)
 
-    found = play_back_to_workers(day, f"sqlite:///{tmp_path / 'shop.db'}", workers=4, kill="cart", command=(*CARELESS, what), patience=15)
+    hashes = set()
+    for number in range(4):  # whoever barges in may have luck once
+        url = f"sqlite:///{tmp_path / f'{number}.db'}"
+        found = play_back_to_workers(day, url, workers=4, kill="cart", command=(*CARELESS, what), patience=15)
+        assert found.workers.killed == ["cart"]
+        hashes.add(state_hash(found.shop))
+        if hashes != {state_hash(shop)}:
+            break
 
-    assert found.workers.killed == ["cart"]
-    assert state_hash(found.shop) != state_hash(shop)
+    assert hashes != {state_hash(shop)}
