@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -31,8 +30,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def kafka_node():
     """A Kafka of this module's own, which misses a killed consumer soon."""
-    if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
-        pytest.importorskip("confluent_kafka")
     require_installed("kafka")
     with start("kafka", settings={"group.min.session.timeout.ms": "500"}) as running:
         yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from uuid import uuid4
@@ -35,8 +34,6 @@ def real_day(online_retail):
 
 @pytest.fixture(params=["sqlite", "rabbitmq", "kafka"])
 def url(request, tmp_path):
-    if request.param == "kafka" and "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
-        pytest.importorskip("confluent_kafka")
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'shop.db'}"
     return f"{request.getfixturevalue(request.param)}?namespace=t{uuid4().hex[:16]}"
