@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from random import Random
 from typing import Literal, Self, TypeVar, cast
 from weakref import WeakValueDictionary, finalize
 
@@ -21,13 +19,10 @@ from edakit.delivery import DeadLetter, Hooks
 from edakit.errors import ClosedError, InvalidValueError, UnknownComponentError, VirtualTimeError, WaitTimeoutError
 from edakit.events import Command, Event, Message, Receipt, type_name
 from edakit.faults import Faults
-from edakit.loop import EventLoop, virtual_sleep
 from edakit.running import Running
-from edakit.server import Server
 from edakit.table import Table
 from edakit.trace import Trace
 from edakit.transports.address import redact, require
-from edakit.workers import AsyncWorkers, workers_for
 
 __all__ = ["App"]
 
@@ -70,13 +65,11 @@ class App:
         self.trace, self.hooks = Trace(), Hooks()
         self.name = name or "app"
         self._faults, self._max_body = faults, max_body
-        self._running = Running()
+        self._running: Running | None = None
         self._paused: set[str] = set()
-        self._randoms: dict[str, Random] = {}
         self._dead: dict[str, list[DeadLetter]] = {}
-        self._opened = self._closed = False
+        self._closed = False
         self._lock = threading.RLock()
-        self._finalizer = finalize(self, Running.end, self._running)
         self.broker = broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
         self.seed = seed
         self.configure(clock=clock)
@@ -103,7 +96,7 @@ class App:
             InvalidValueError: the app was used already, or the clock is unknown.
             BrokerURLError, CapabilityError: as for `App`.
         """
-        if self._running.bus is not None:
+        if self._running is not None:
             raise InvalidValueError("configure(…)", "an app that was used", "a new app: clock, seed and broker cannot change on the way")
         if clock not in {None, "wall", "virtual"}:
             raise InvalidValueError("clock", clock, "'wall' or 'virtual'")
@@ -125,30 +118,35 @@ class App:
         Raises:
             ClosedError: the app is closed.
         """
+        return self._open.bus
+
+    @property
+    def _open(self) -> Running:
+        """What is open, opened when first used."""
         if self._closed:
             raise ClosedError("the app")
-        if not self._opened:
+        if self._running is None:
             with self._lock:  # no other thread gets it before every component has its queue: what it published would reach nobody
-                return self._running.bus or self._open()
-        return cast("Bus", self._running.bus)
+                self._running = self._running or self._begin()
+        return self._running
 
-    def _open(self) -> Bus:
+    def _begin(self) -> Running:
         seed = self.seed if self.clock.virtual else None
-        bus = self._running.bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
+        bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
+        running = Running(bus, self.seed, self._paused)
         try:
             for component in self.components.values():
                 bus.declare(component)
             # From the first event on, so that events are handled in the order of publication.
-            self._here()
+            running.here(self.components.values())
         except BaseException:
             # Half opened, it would take events that nobody handles: the next use begins again, and says again what is wrong.
-            self._running.end()
-            self._running.bus = None
+            running.end()
             raise
         if self._faults is not None:
             self._faults.install(self.hooks, self.seed)
-        self._opened = True
-        return bus
+        self._finalizer = finalize(self, Running.end, running)
+        return running
 
     def add(self, component: Component) -> None:
         """Let one more component take part, from now on: what was published before does not reach it.
@@ -159,23 +157,18 @@ class App:
         with self._lock:
             if component.name in self.components:
                 raise InvalidValueError("a component", component.name, f"a name that is not taken yet (taken: {', '.join(self.components)})")
-            if self._running.bus is not None:
+            if self._running is not None:
                 self.bus.declare(component)
             # All in one piece, since other threads go through it; and not before there is a queue, for which they would ask.
             self.components = {**self.components, component.name: component}
             component.watchers.add(self)
-            if self._running.bus is not None:
-                self._serve(component, background=self._running.background)
+            if self._running is not None:
+                self._running.serve(component)
 
     def bind(self, component: Component) -> None:
         """Take note that *component* has got a handler (it calls this itself)."""
-        if self._running.bus is None or self._closed:
-            return
-        self.bus.bind(component)
-        workers = self._running.workers.get(component.name)
-        if component.is_async and not isinstance(workers, AsyncWorkers):
-            self._running.drop(component.name)
-            self._serve(component, background=self._running.background)
+        if self._running is not None and not self._closed:
+            self._running.bind(component)
 
     def publish(self, event: Event, *, key: str | None = None, must_route: bool = False, due_at: int | None = None) -> Receipt:
         """Publish *event*; see `Bus.publish`."""
@@ -191,7 +184,7 @@ class App:
 
     def call_at(self, time_ns: int, function: Callable[[], None]) -> None:
         """Call *function* when the app's clock shows *time_ns* [ns], from `advance` or `run_until_idle`."""
-        self._here().call_at(time_ns, function)
+        self._open.here(self.components.values()).call_at(time_ns, function)
 
     def run_until_idle(self, *, on_error: Literal["raise", "retry"] = "raise") -> int:
         """Handle events in this thread until none is left, paused components aside.
@@ -220,36 +213,9 @@ class App:
     def _run(self, until_ns: int | None, on_error: str, stop: Callable[[], bool] | None = None) -> int:
         if on_error not in {"raise", "retry"}:
             raise InvalidValueError("on_error", on_error, "'raise' or 'retry'")
-        loop, before = self._here(), self.trace.ended
-        beside = [component for component in self.components.values() if self._beside(component)]
-        if beside and self._running.workers:
-            raise VirtualTimeError("the app runs already, and a handler that ran it would wait for its own end; publish, and let the event be handled")
-        servers: dict[str, Server] = {}
-        try:
-            for component in beside:
-                self._serve(component, background=True, retrying=on_error == "retry")
-            servers = dict(self._running.servers)  # as they are now: a handler may stop the app
-            for server in servers.values():
-                server.retrying = on_error == "retry"
-                server.raising = on_error == "raise" and server.name not in self._running.workers
-            loop.run(until_ns, stop)
-            while (working := self._working()) and self._outstanding(working):
-                time.sleep(self.bus.link.pause)
-                loop.run(until_ns, stop)
-        finally:
-            errors = [error for component in beside if component.name in servers for error in servers[component.name].errors]
-            for component in beside:
-                self._running.drop(component.name)
-        if errors and on_error == "raise":
-            raise errors[0]
+        running, before = self._open, self.trace.ended
+        running.run(self.components.values(), until_ns, stop, retrying=on_error == "retry")
         return self.trace.ended - before
-
-    def _working(self) -> list[str]:
-        return [name for name, workers in tuple(self._running.workers.items()) if not workers.ended]
-
-    def _beside(self, component: Component) -> bool:
-        """Whether it runs beside this thread: `async def` handlers need an asyncio loop, and a notebook's is taken; a network has to be listened to."""
-        return not self.clock.virtual and (component.is_async or self.bus.address.broker.processes)
 
     def start(self) -> Self:
         """Serve all components in the background, until `stop`.
@@ -260,16 +226,7 @@ class App:
         if self.clock.virtual:
             raise VirtualTimeError("virtual time runs in your own thread: call advance(seconds) or run_until_idle(), or make the app with clock='wall'")
         with self._lock:
-            if not self._running.background:
-                self.bus.link.threaded = True
-                self._running.drop_all()
-                try:
-                    for component in self.components.values():
-                        self._serve(component, background=True)
-                except BaseException:
-                    self.stop()  # not some of them, of which nobody would know
-                    raise
-                self._running.background = True
+            self._open.start(self.components.values())
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -278,22 +235,20 @@ class App:
         Raises:
             WaitTimeoutError: a handler did not finish within *timeout* [s]; its event is delivered again.
         """
-        late = self._running.drop_all(timeout)
-        self._running.background = False
-        if self._running.bus is not None:
-            self._running.bus.link.threaded = False
-        if late:
+        if self._running is not None and (late := self._running.stop(timeout)):
             raise WaitTimeoutError("the end of a handler", timeout, f"still running: {', '.join(late)}")
 
     def close(self) -> None:
         """Stop, and give everything back; trace, report and dead letters can still be read. Doing so twice is doing it once."""
         if self._closed:
             return
-        bus = self._running.bus
+        with self._lock:  # not while another thread opens it
+            if (running := self._running) is None:
+                self._closed = True
+                return
         try:
-            if bus is not None:
-                with suppress(ClosedError):  # another thread closed it meanwhile, and has them
-                    self._dead = {name: bus.dead_letters(name) for name in self.components}
+            with suppress(ClosedError):  # another thread closed it meanwhile, and has them
+                self._dead = {name: running.bus.dead_letters(name) for name in self.components}
         finally:  # a broker that is away keeps its dead letters, and nothing of ours
             self._closed = True
             self._finalizer()
@@ -312,8 +267,9 @@ class App:
         Raises:
             WaitTimeoutError: none was published in time.
         """
-        found = self.bus.recent[type_name(event_type)]
-        if self._running.background:
+        running = self._open
+        found = running.bus.recent[type_name(event_type)]
+        if running.background:
             changed = threading.Event()
             forget = self.hooks.on("published", lambda *_: changed.set())
             deadline = time.monotonic() + timeout
@@ -335,46 +291,29 @@ class App:
             Exception: what ended the background of a component that has something to do; see `failures`.
         """
         deadline = time.monotonic() + timeout
-        while busy := self._outstanding(name for name in self.components if name not in self._paused):
+        while busy := self._open.outstanding(self.components):
             if ended := [error for name, error in self.failures.items() if name in busy]:
                 raise ended[0]
             if time.monotonic() > deadline:
                 raise WaitTimeoutError("the end of all work", timeout, ", ".join(f"{name} has {count} events" for name, count in busy.items()))
             time.sleep(self.bus.link.pause)
 
-    def _outstanding(self, names: Iterable[str]) -> dict[str, int]:
-        names = [name for name in names if name not in self._paused]
-        ended = [(server, server.ended) for name in names if (server := self._running.servers.get(name)) is not None]
-        counts = self.bus.link.outstanding(names)
-        # What was acked before the work is in no queue, and what ended while they were counted may have led to more.
-        for server, before in ended:
-            counts[server.name] += server.begun - before
-        return {name: count for name, count in counts.items() if count}
-
     def pause(self, name: str) -> None:
         """Let component *name* take no more events; they wait in its queue."""
-        self._known(name)
-        self._paused.add(name)
-        if name in self._running.servers:
-            self._running.servers[name].paused = True
+        self._paused.add(self._known(name))
+        if self._running is not None:
+            self._running.pause(name)
 
     def resume(self, name: str) -> None:
         """Let component *name* go on, with what has waited first."""
-        self._known(name)
-        self._paused.discard(name)
-        server = self._running.servers.get(name)
-        if server is not None:
-            server.paused = False
-            if name in self._running.workers:
-                self._running.workers[name].wake_all()
-            elif self._running.loop is not None:
-                self._running.loop.resume(server)
+        self._paused.discard(self._known(name))
+        if self._running is not None:
+            self._running.resume(name)
 
     @property
     def failures(self) -> dict[str, BaseException]:
         """What ended the background of a component, past its handlers, by the component's name: it serves no more."""
-        ended = (workers.server for workers in tuple(self._running.workers.values()) if workers.ended)
-        return {server.name: error for server in ended for error in server.errors[-1:]}
+        return {} if self._running is None else self._running.failures
 
     def backlog(self, name: str) -> int:
         """Return how many events wait in the queue of component *name*, those being handled not counted [events]."""
@@ -403,27 +342,3 @@ class App:
         if name not in self.components:
             raise UnknownComponentError(name, self.components)
         return name
-
-    def _here(self) -> EventLoop:
-        """Return the loop of this thread, with every component on it."""
-        if self._running.background:
-            raise VirtualTimeError("the app runs in the background already; use wait_until_idle() or wait_for(…), or stop() it first")
-        if self._running.loop is None:
-            bus = self.bus
-            self._running.loop = EventLoop(bus.clock)
-            for component in self.components.values():
-                self._serve(component, background=False)
-        return self._running.loop
-
-    def _serve(self, component: Component, *, background: bool, retrying: bool = True) -> None:
-        if self._beside(component) and not background:
-            return  # its turn comes with the next run
-        random = self._randoms.setdefault(component.name, Random(f"{self.seed}/{component.name}"))
-        server = Server(component, self.bus, random, virtual_sleep if self.clock.virtual else asyncio.sleep)
-        server.paused, server.retrying = component.name in self._paused, retrying
-        self._running.servers[component.name] = server
-        if background:
-            workers = self._running.workers[component.name] = workers_for(server)
-            workers.start()
-        elif self._running.loop is not None:
-            self._running.loop.add(server)
