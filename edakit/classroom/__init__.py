@@ -31,9 +31,9 @@ How a chapter's cells are marked. Tags are what JupyterLab's property inspector 
 
 from __future__ import annotations
 
-# For chapters: claims, measured, predict, prediction. For checks: Exercise, NotYetError, Verdict, answered, exercise, virtual. For teachers: the copies.
+# For chapters: claims, measured, predict, prediction. For checks: Exercise, NotYetError, Verdict, answered, exercise, virtual.
+# What teachers use reads notebook files: `edakit.classroom.copies` and its neighbours bring nbformat, for which no chapter should wait (1.4 s).
 from edakit.classroom.article import claims
-from edakit.classroom.copies import make_copies, student_copy
 from edakit.classroom.exercises import Check, Exercise, NotYetError, Verdict, answered, exercise, virtual
 from edakit.classroom.predictions import measured, predict, prediction
 
@@ -45,10 +45,8 @@ __all__ = [
     "answered",
     "claims",
     "exercise",
-    "make_copies",
     "measured",
     "predict",
     "prediction",
-    "student_copy",
     "virtual",
 ]
