@@ -43,6 +43,13 @@ def test_from_a_utilisation_of_one_on_the_wait_is_infinite():
     assert mgc(service_rate=250, workers=2, scv=0).wait(500) == math.inf
 
 
+def test_a_rate_that_differs_from_the_capacity_by_rounding_alone_is_a_utilisation_of_one():
+    reading = read_queue(math.nextafter(250, 0), 0.004, 1, 1, duration=5.0)
+
+    assert (reading.utilisation, reading.expected_wait, reading.growth) == (1, math.inf, 0)
+    assert "no mean wait exists" in reading.says
+
+
 @pytest.mark.parametrize(("scv", "label"), [(0, "M/D/3"), (1, "M/M/3"), (2, "M/G/3")])
 def test_its_label_is_kendalls(scv, label):
     assert mgc(service_rate=250, workers=3, scv=scv).label == label

@@ -43,6 +43,12 @@ def test_each_slider_is_an_argument_of_the_pure_function(dial, slider, value, re
     assert read_queue(*reading).says in shown(dial)
 
 
+def test_a_slider_that_comes_back_to_a_number_by_steps_is_at_that_number(dial):
+    dial.takes_ms.value = 3.9999999999999996
+
+    assert dial.reading.says == read_queue(225, 0.004, 1, 1).says
+
+
 @pytest.mark.parametrize("slider", ["rate", "takes_ms", "workers"])
 def test_one_step_of_a_number_changes_the_picture_and_the_table(dial, slider):
     control, before = getattr(dial, slider), shown(dial)

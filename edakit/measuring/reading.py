@@ -67,7 +67,7 @@ class QueueReading:
     @property
     def growth(self) -> float:
         """By how many events the backlog grows each second [1/s]; 0 below a utilisation of 1."""
-        return max(0.0, self.rate - self.theory.capacity)
+        return self.rate - self.theory.capacity if self.utilisation > 1 else 0.0
 
     @property
     def expected_wait(self) -> float:

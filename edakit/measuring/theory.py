@@ -109,7 +109,9 @@ class Queue(ABC):
         """
         if not 0 <= rate < math.inf:
             raise InvalidValueError("rate", rate, "events per second, zero or more")
-        return rate / self.capacity
+        busy = rate / self.capacity
+        # 250 a second and 1/0.004 may differ in the last digit, and a wait of 10^16 s would be told for it.
+        return 1.0 if math.isclose(busy, 1, rel_tol=1e-12) else busy
 
     def wait(self, rate: float) -> float:
         """Return the mean wait in the queue at *rate* [1/s]; infinite from a utilisation of 1 on [s].

@@ -65,7 +65,8 @@ class QueueDial(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not typ
     def _show(self) -> None:
         with self._turning:
             # Read here, so that whoever comes last shows the last values.
-            self.reading = read_queue(self.rate.value, self.takes_ms.value / 1e3, self.workers.value, self.variability.value)
+            takes = round(self.takes_ms.value, 3) / 1e3  # a step up and one down may end at 3.9999999999999996
+            self.reading = read_queue(self.rate.value, takes, self.workers.value, self.variability.value)
             self._status.value = f'<p role="status" aria-live="polite">{escape(self.reading.says)}</p>'
             self._shown.value = _html(self.reading)
 
