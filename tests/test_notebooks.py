@@ -30,6 +30,12 @@ def test_of_every_chapter(rule):
     assert {name: problems for name, problems in wrong.items() if problems} == {}
 
 
+def test_every_chapter_is_operated_in_a_browser():
+    numbers = {path.name[:2] for path in NOTEBOOKS.glob(CHAPTERS)}
+
+    assert {path.stem[-2:] for path in (ROOT / "tests" / "browser").glob("test_chapter_*.py")} == numbers
+
+
 def test_every_notebook_is_a_chapter():
     assert sorted(NOTEBOOKS.rglob("*.ipynb")) == sorted(NOTEBOOKS.glob(CHAPTERS))
 

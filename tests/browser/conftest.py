@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edakit.classroom.copies import make_copies
+from tests.browser.every_chapter import nothing_is_given_away
 from tests.browser.lab import chromium, running_lab
 
 ROOT = Path(__file__).parents[2]
@@ -27,3 +28,17 @@ def lab(tmp_path_factory):
     make_copies(course / "notebooks", course / "work")
     with running_lab(course, tmp_path_factory.mktemp("private")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module", params=["notebooks", "work"])
+def chapter(lab, request):
+    """The chapter whose number the test's module ends with, solved and as a copy, when all its cells have run."""
+    [path] = (lab.root / request.param).glob(f"{request.module.__name__[-2:]}_*.ipynb")
+    with lab.open(f"{request.param}/{path.name}") as opened:
+        if request.param == "work":
+            nothing_is_given_away(opened)
+        opened.run_all(seconds=240)
+        opened.photograph(f"{request.param}-{path.stem}")
+        yield opened
+        assert opened.failures() == []
+        assert opened.errors == []

@@ -40,15 +40,17 @@ OPEN = """path => {
   };
   open(window.jupyterapp);
 }"""
-# A reply may overtake what its cell shows; when the empty request after it is done, all of that has come.
 RUN = """() => {
   const run = async () => {
     await window.jupyterapp.commands.execute('notebook:run-all-cells');
-    await window.opened.sessionContext.session.kernel.requestExecute({code: '', silent: true, store_history: false}).done;
     return true;
   };
   window.ran = null;
   run().catch(String).then(ended => { window.ran = ended; });
+}"""
+# A reply may overtake what its cell shows; when the empty request after it is done, all of that has come.
+SETTLE = """async () => {
+  await window.opened.sessionContext.session.kernel.requestExecute({code: '', silent: true, store_history: false}).done;
 }"""
 CELLS = """() => window.opened.content.widgets.map(cell => {
   const model = cell.model.sharedModel;
@@ -84,6 +86,11 @@ class Notebook:
         self.page.wait_for_function("() => window.ran", timeout=seconds * 1000)
         ran = self.page.evaluate("() => window.ran")
         assert ran is True, ran
+        self.settle()
+
+    def settle(self):
+        """Wait until the kernel has done what it was asked for, and all of that is shown."""
+        self.page.evaluate(SETTLE)
 
     def cells(self):
         """Return what each cell holds: source, kind, tags, count, outputs."""
@@ -120,25 +127,25 @@ class Notebook:
         return widget.evaluate(PICTURE)
 
     def changes(self, widget, act, seconds=20):
-        """Do *act*, and return what the picture of *widget* has become; fail if it stays as it was."""
+        """Do *act*, and wait until the picture of *widget* has become another one, and all of that is shown; fail if it stays as it was."""
         before = self.picture(widget)
         act()
         deadline = time.monotonic() + seconds
-        while (after := self.picture(widget)) == before:
+        while self.picture(widget) == before:
             assert time.monotonic() < deadline, "the picture did not change"
             self.page.wait_for_timeout(50)
-        return after
+        self.settle()
 
     def move(self, handle):
-        """Move the slider of *handle* by one step, up if that is possible; return whether it moved."""
+        """Move the slider of *handle* by one step, up if that is possible; return the key that takes it back."""
         handle.scroll_into_view_if_needed()
-        for key in ("ArrowRight", "ArrowUp", "ArrowLeft"):
-            before = _value(handle)
+        at_first = _value(handle)
+        for key, back in (("ArrowRight", "ArrowLeft"), ("ArrowLeft", "ArrowRight")):
             handle.focus()
             handle.press(key)
-            if _value(handle) != before:
-                return True
-        return False
+            if _value(handle) != at_first:
+                return back
+        raise AssertionError(f"the slider stays at {at_first}")
 
     def screenshot(self, name):
         """Save a picture of the page to the folder $EDAKIT_SCREENSHOTS, if that is set."""
@@ -199,7 +206,7 @@ def _allowed(text):
 
 def _close(page):
     try:
-        page.evaluate("async () => { await window.jupyterapp.serviceManager.sessions.shutdownAll(); }")
+        page.evaluate("async () => { await window.opened?.sessionContext.shutdown(); }")
     except Error:  # the page has gone already, and its kernels end with the server
         return
     page.close()

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from edakit.measuring import ACKS, two_deaths
+from tests.browser.every_chapter import EveryChapter
 
 
-@pytest.fixture
-def dial(lab):
-    """The dial of a student's copy, when all cells have run."""
-    with lab.open("work/03_the_message_queue.ipynb") as chapter:
-        chapter.run_all()
-        yield chapter, chapter.widgets()["edakit-crew-dial"]
-        assert chapter.errors == []
+class TestChapter03(EveryChapter):
+    def test_each_step_shows_what_became_of_the_orders(self, chapter):
+        widget = chapter.widgets()["edakit-crew-dial"]
+        status, picture = widget.get_by_role("status"), widget.get_by_role("img")
+        workers, prefetch, ack = chapter.sliders(widget)
+        expect(status).to_have_text(says(2, 5, ACKS[0]))
 
+        ack.press("ArrowRight")
+        expect(status).to_have_text(says(2, 5, ACKS[1]))
+        ack.press("ArrowRight")
+        expect(status).to_have_text(says(2, 5, ACKS[2]))
+        prefetch.press("ArrowRight")
+        expect(status).to_have_text(says(2, 10, ACKS[2]))
+        workers.press("ArrowLeft")
+        expect(status).to_have_text(says(1, 10, ACKS[2]))
 
-def test_each_step_shows_what_became_of_the_orders(dial):
-    chapter, widget = dial
-    status, picture = widget.get_by_role("status"), widget.get_by_role("img")
-    workers, prefetch, ack = chapter.sliders(widget)
-    expect(status).to_have_text(says(2, 5, ACKS[0]))
-
-    ack.press("ArrowRight")
-    expect(status).to_have_text(says(2, 5, ACKS[1]))
-    ack.press("ArrowRight")
-    expect(status).to_have_text(says(2, 5, ACKS[2]))
-    prefetch.press("ArrowRight")
-    expect(status).to_have_text(says(2, 10, ACKS[2]))
-    workers.press("ArrowLeft")
-    expect(status).to_have_text(says(1, 10, ACKS[2]))
-
-    expect(picture).to_have_attribute("alt", says(1, 10, ACKS[2]))
-    assert picture.evaluate("image => image.complete && image.naturalWidth > 600")
-    chapter.photograph("chapter-03-dial", "CrewDial()")
+        expect(picture).to_have_attribute("alt", says(1, 10, ACKS[2]))
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 600")
+        chapter.photograph("chapter-03-dial", "CrewDial()")
 
 
 def says(workers, prefetch, ack):

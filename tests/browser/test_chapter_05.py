@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from edakit.measuring import LOAD_MODELS, load_test
 from edakit.widgets.load_model import picture
+from tests.browser.every_chapter import EveryChapter
 from tests.one_stall import press, shop
-
-
-@pytest.fixture(scope="module")
-def chapter(lab):
-    with lab.open("work/05_measure_it_properly.ipynb") as opened:
-        opened.run_all(seconds=240)
-        yield opened
 
 
 def expected(model=LOAD_MODELS[0], rate=100, stall=1.0):
@@ -28,32 +21,32 @@ def says(widget, table):
     assert widget.locator("td").all_inner_texts() == shown
 
 
-def test_the_picture_follows_who_asks_how_often_and_how_long_the_stall_is(chapter):
-    widget = chapter.widgets()["edakit-load-model"]
-    rate, stall = chapter.sliders(widget)
-    says(widget, expected())
+class TestChapter05(EveryChapter):
+    def test_the_picture_follows_who_asks_how_often_and_how_long_the_stall_is(self, chapter):
+        widget = chapter.widgets()["edakit-load-model"]
+        rate, stall = chapter.sliders(widget)
+        says(widget, expected())
 
-    chapter.changes(widget, lambda: chapter.move(rate))
-    says(widget, expected(rate=110))
-    chapter.changes(widget, lambda: rate.press("ArrowLeft"))
-    says(widget, expected())
+        chapter.changes(widget, lambda: chapter.move(rate))
+        says(widget, expected(rate=110))
+        chapter.changes(widget, lambda: rate.press("ArrowLeft"))
+        says(widget, expected())
 
-    chapter.changes(widget, lambda: chapter.move(stall))
-    says(widget, expected(stall=1.1))
-    chapter.changes(widget, lambda: stall.press("ArrowLeft"))
+        chapter.changes(widget, lambda: chapter.move(stall))
+        says(widget, expected(stall=1.1))
+        chapter.changes(widget, lambda: stall.press("ArrowLeft"))
 
-    for model in (LOAD_MODELS[2], LOAD_MODELS[1]):
-        chapter.changes(widget, lambda model=model: widget.get_by_label(model, exact=True).check())
-        says(widget, expected(model))
-    assert chapter.errors == []
+        for model in (LOAD_MODELS[2], LOAD_MODELS[1]):
+            chapter.changes(widget, lambda model=model: widget.get_by_label(model, exact=True).check())
+            says(widget, expected(model))
+        assert chapter.errors == []
 
+    def test_the_shoppers_p99_is_half_a_second(self, chapter):
+        widget = chapter.widgets()["edakit-load-model"]
 
-def test_the_shoppers_p99_is_half_a_second(chapter):
-    widget = chapter.widgets()["edakit-load-model"]
+        widget.get_by_label(LOAD_MODELS[2], exact=True).check()
 
-    widget.get_by_label(LOAD_MODELS[2], exact=True).check()
-
-    expect(widget.get_by_role("status")).to_contain_text("103 of 6,000 answers took more than 100 ms, p99 is 474 ms")
-    chapter.photograph("chapter-05-widget", "LoadModel(")
-    chapter.photograph("chapter-05-averages", "windows = ")
-    chapter.photograph("chapter-05-dots", "fig, (dots")
+        expect(widget.get_by_role("status")).to_contain_text("103 of 6,000 answers took more than 100 ms, p99 is 474 ms")
+        chapter.photograph("chapter-05-widget", "LoadModel(")
+        chapter.photograph("chapter-05-averages", "windows = ")
+        chapter.photograph("chapter-05-dots", "fig, (dots")

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from edakit.widgets.who_gets_what import who_gets_what
+from tests.browser.every_chapter import EveryChapter
 
 
-@pytest.fixture
-def chapter(lab):
-    with lab.open("work/07_rabbitmq_kafka_and_none.ipynb") as opened:
-        opened.run_all()
-        yield opened
+class TestChapter07(EveryChapter):
+    def test_broker_partitions_and_consumers_show_what_the_pure_function_says_of_them(self, chapter):
+        widget = chapter.widgets()["edakit-who-gets-what"]
+        partitions, consumers = chapter.sliders(widget)
+        says_who_gets_what(widget, ("Kafka", 3, 4))
 
+        for handle, arguments in ((partitions, ("Kafka", 4, 4)), (consumers, ("Kafka", 4, 5))):
+            chapter.changes(widget, lambda handle=handle: chapter.move(handle))
+            says_who_gets_what(widget, arguments)
 
-def test_broker_partitions_and_consumers_show_what_the_pure_function_says_of_them(chapter):
-    widget = chapter.widgets()["edakit-who-gets-what"]
-    partitions, consumers = chapter.sliders(widget)
-    says_who_gets_what(widget, ("Kafka", 3, 4))
+        chapter.changes(widget, lambda: widget.get_by_role("combobox").select_option("RabbitMQ"))
+        says_who_gets_what(widget, ("RabbitMQ", 4, 5))
+        chapter.photograph("chapter-07-queue", "WhoGetsWhat()")
 
-    for handle, arguments in ((partitions, ("Kafka", 4, 4)), (consumers, ("Kafka", 4, 5))):
-        chapter.changes(widget, lambda handle=handle: chapter.move(handle))
-        says_who_gets_what(widget, arguments)
-
-    chapter.changes(widget, lambda: widget.get_by_role("combobox").select_option("RabbitMQ"))
-    says_who_gets_what(widget, ("RabbitMQ", 4, 5))
-    chapter.photograph("chapter-07-queue", "WhoGetsWhat()")
-
-    chapter.changes(widget, lambda: widget.get_by_role("combobox").select_option("Kafka"))
-    says_who_gets_what(widget, ("Kafka", 4, 5))
-    assert chapter.errors == []
+        chapter.changes(widget, lambda: widget.get_by_role("combobox").select_option("Kafka"))
+        says_who_gets_what(widget, ("Kafka", 4, 5))
+        assert chapter.errors == []
 
 
 def says_who_gets_what(widget, arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from playwright.sync_api import expect
@@ -47,7 +48,7 @@ CELLS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kit(lab):
     """A small copy as students get it, open and run."""
     path = lab.root / "work" / "kit.ipynb"
@@ -70,7 +71,7 @@ def test_all_cells_run_and_nothing_is_wrong(kit):
     assert kit.errors == []
 
 
-def test_a_guess_is_typed_kept_and_found_again_after_a_restart(lab, kit):
+def test_a_guess_is_typed_kept_and_found_again_by_another_kernel(lab, kit):
     cell = kit.cell("predict('wait_at_90'")
     field = cell.get_by_label("Your guess [ms]")
     field.fill("40")
@@ -80,8 +81,10 @@ def test_a_guess_is_typed_kept_and_found_again_after_a_restart(lab, kit):
     kit.page.keyboard.press("Tab")
     expect(cell.get_by_role("button", name="Skip")).to_be_focused()
 
-    assert guesses(lab) == {"wait_at_90": 40}
-    with lab.open("work/kit.ipynb") as again:
+    assert guesses(lab)["wait_at_90"] == 40
+    # Another notebook of the folder, since two windows of one notebook share its kernel.
+    shutil.copy(lab.root / "work" / "kit.ipynb", lab.root / "work" / "again.ipynb")
+    with lab.open("work/again.ipynb") as again:
         again.run_all()
         expect(again.cell("predict('wait_at_90'").get_by_label("Your guess [ms]")).to_have_value("40")
         expect(again.cell("measured").locator(".jp-OutputArea-output")).to_have_text("Your guess 40 ms, measured 36 ms")
@@ -93,7 +96,7 @@ def test_a_choice_is_pressed_with_the_keyboard(lab, kit):
     kit.page.keyboard.press("Enter")
 
     expect(cell.get_by_role("status")).to_contain_text("the timer")
-    assert guesses(lab) == {"who_waits": "the timer"}
+    assert guesses(lab)["who_waits"] == "the timer"
 
 
 def test_what_was_measured_is_folded_away_and_its_markdown_is_read(kit):
