@@ -214,7 +214,11 @@ class Bus:
         return [DeadLetter.read(component, message) for message in self.link.browse(dead_queue(component))]
 
     def redrive(self, component: str) -> int:
-        """Put all dead letters of *component* back into its queue, as new ones [messages]; return how many."""
+        """Put the dead letters of *component* back into its queue, as new ones, as far as a bounded queue has room; return how many [messages].
+
+        Raises:
+            QueueFullError: there is room for none. Whatever the queue does when it is full, nothing is dropped for a dead letter, nor is that.
+        """
         self._open()
         return self.link.move(dead_queue(component), component, alive_headers)
 

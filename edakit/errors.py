@@ -138,9 +138,10 @@ class QueueFullError(EdakitError):
 
     def __str__(self) -> str:
         waited = f" and stayed full for {self.waited:g} s" if self.waited else ""
-        return (
-            f"queue {self.queue!r} holds {self.bound} events, its bound{waited}; publish slower, add workers, raise bound=, or choose when_full='drop newest'"
-        )
+        # A queue that drops has no room for a redrive only.
+        drops = self.policy.startswith("drop")
+        advice = "let some be handled, then redrive" if drops else "publish slower, add workers, raise bound=, or choose when_full='drop newest'"
+        return f"queue {self.queue!r} holds {self.bound} events, its bound{waited}; {advice}"
 
 
 class BrokerURLError(EdakitError, ValueError):

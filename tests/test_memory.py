@@ -287,10 +287,22 @@ def test_what_finds_a_full_queue_is_not_moved_and_stays_where_it_is(broker):
     for body in (b"1", b"2"):
         broker.publish("", "mail.dead", (body, {}, None, None, {}))
 
+    assert link.move("mail.dead", "mail", dict) == 1
     with pytest.raises(QueueFullError):
         link.move("mail.dead", "mail", dict)
 
     assert [message.body for message in link.browse("mail.dead")] == [b"2"]
+
+
+def test_a_subscription_that_was_closed_takes_nothing(broker):
+    link = MemoryLink(broker)
+    link.declare("mail")
+    subscription = link.subscribe("mail", 1)
+    subscription.close()
+    broker.publish("", "mail", (b"1", {}, None, None, {}))
+
+    assert subscription.get() is None
+    assert link.outstanding(["mail"]) == {"mail": 1}
 
 
 def test_a_look_and_a_closed_subscription_leave_no_connection(broker):

@@ -56,16 +56,24 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
             super().ack(multiple=multiple)
             return
         with self.queue.broker.lock:
-            if self.delivery_tag not in self.channel.unacked:
-                raise self.MessageStateError(f"message {self.delivery_tag} of queue {self.queue.name!r} is not this channel's any more")
+            self._check_taken()
             # No call among these three, after which Python would look for Ctrl-C: a message half acked could neither be handled nor given back.
             del self.channel.unacked[self.delivery_tag]
             self._state = "ACK"
             self.queue.in_flight -= 1
 
+    def _check_taken(self) -> None:
+        if self.delivery_tag not in self.channel.unacked:
+            raise self.MessageStateError(f"message {self.delivery_tag} of queue {self.queue.name!r} is not this channel's any more")
+
     def retry(self, due_ns: int, *, attempt: bool = True) -> None:
-        """Give it back to its queue, to be delivered once more not before *due_ns* [ns]; *attempt* tells whether this one counted."""
+        """Give it back to its queue, to be delivered once more not before *due_ns* [ns]; *attempt* tells whether this one counted.
+
+        Raises:
+            MessageStateError: as `ack`.
+        """
         with self.queue.broker.lock:
+            self._check_taken()
             del self.channel.unacked[self.delivery_tag]
             self.queue.put_back(self.again(attempt=self.attempt + attempt), due_ns)
 
@@ -177,11 +185,11 @@ class Broker:
         self.threaded = 0
         self.links: WeakSet[Any] = WeakSet()
 
-    def publish(self, exchange: str, routing_key: str, content: Content) -> int:
+    def publish(self, exchange: str, routing_key: str, content: Content, *, may_drop: bool = True) -> int:
         """Give each queue that is bound its own copy; return how many took it.
 
         Raises:
-            QueueFullError: one of them is full and its policy is not to drop; then none took it.
+            QueueFullError: one of them is full and its policy is not to drop, or *may_drop* is not set; then none took it.
             ChannelError: there is no such exchange.
         """
         with self.lock:
@@ -189,7 +197,7 @@ class Broker:
             taken = len(names)
             for name in names:
                 if queues[name].bound is not None:
-                    return self._publish_bounded([queues[name] for name in names], content)
+                    return self._publish_bounded([queues[name] for name in names], content, may_drop=may_drop)
             for name in names:
                 queue = queues[name]
                 queue.append(Message(content, queue))
@@ -203,8 +211,8 @@ class Broker:
         """
         return self._exchange(exchange).route(routing_key) if exchange else (routing_key,) if routing_key in self.queues else ()
 
-    def _publish_bounded(self, targets: list[Queue], content: Content) -> int:
-        refusing = [queue for queue in targets if not queue.when_full.startswith("drop")]
+    def _publish_bounded(self, targets: list[Queue], content: Content, *, may_drop: bool) -> int:
+        refusing = [queue for queue in targets if not (may_drop and queue.when_full.startswith("drop"))]
         for queue in refusing:
             self._wait_for_room(queue, refusing)
         taken = 0

@@ -56,7 +56,11 @@ class Message(Protocol):
         """
 
     def retry(self, due_ns: int, *, attempt: bool = True) -> None:
-        """Have it delivered once more to this queue, not before *due_ns* [ns]; *attempt* tells whether this one counted."""
+        """Have it delivered once more to this queue, not before *due_ns* [ns]; *attempt* tells whether this one counted.
+
+        Raises:
+            MessageStateError: it went back to its queue already; a link may also do nothing then.
+        """
 
     def duplicate(self) -> None:
         """Put a second copy with the same id into its queue, as a producer does that was not told of its success."""
@@ -158,7 +162,11 @@ class Link(ABC):
 
     @abstractmethod
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
-        """Move what waits in *source* now to *target*, with changed *headers*; return how many [messages]."""
+        """Move what waits in *source* now to *target*, with changed *headers*; return how many [messages].
+
+        Raises:
+            QueueFullError: *target* has no room. Where it had room for some, those are moved and the rest stays; nothing is dropped.
+        """
 
     @abstractmethod
     def backlog(self, queue: str) -> int:

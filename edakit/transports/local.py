@@ -8,7 +8,7 @@ from typing import Any, cast
 import kombu
 
 from edakit.codec import CONTENT_TYPE
-from edakit.errors import VirtualTimeError
+from edakit.errors import QueueFullError, VirtualTimeError
 from edakit.transports.broker import Broker
 from edakit.transports.link import EXCHANGE, Link, Subscription
 from edakit.transports.memory import Transport
@@ -61,7 +61,7 @@ class MemoryLink(Link):
     def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
         """Put a copy straight into one queue."""
         content = self._channel.prepare_message(message.body, None, message.content_type, message.content_encoding, headers, message.properties)
-        self._channel.basic_publish(content, "", queue)
+        self.broker.publish("", queue, content, may_drop=False)
 
     def browse(self, queue: str) -> list[Any]:
         """Return what waits."""
@@ -72,7 +72,7 @@ class MemoryLink(Link):
         return messages
 
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
-        """Move what waits in *source* now."""
+        """Move what waits in *source* now, as far as there is room."""
         # Counted first: with workers running, one that comes back at once must not be moved for ever.
         waiting = self.backlog(source)
         for moved in range(waiting):
@@ -81,8 +81,10 @@ class MemoryLink(Link):
                 return moved
             try:
                 self.put(target, message, headers(message.headers))
-            except BaseException:
+            except BaseException as error:
                 message.requeue()  # where it could not go, it stays
+                if moved and isinstance(error, QueueFullError):
+                    return moved
                 raise
             message.ack()
         return waiting

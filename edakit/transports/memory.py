@@ -47,7 +47,8 @@ class Channel(WakingChannel):
     def take(self, queue: Queue, *, no_ack: bool = False) -> Message | None:
         """Receive the next message of a queue that is at hand, or None."""
         with self.broker.lock:
-            message = queue.pop()
+            # Closed by another thread, or under a loop that was about to take one: it would have what nobody gives back.
+            message = None if self.closed else queue.pop()
             if message is None:
                 return None
             message.channel, message.delivery_tag = self, (tag := next(self._tags))

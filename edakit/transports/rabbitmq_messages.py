@@ -38,8 +38,8 @@ class Message:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether it was acked, or given back."""
-        return self.state in {"ACKED", "RETRIED"}
+        """Whether it was acked, or given back; it also went back with a connection that was lost."""
+        return self.state in {"ACKED", "RETRIED"} or (self._stock is not None and self.epoch != self._stock.epoch)
 
     def ack(self) -> None:
         """Tell the broker that the work is done; the ack travels with others, within some milliseconds.

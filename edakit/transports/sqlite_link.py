@@ -102,7 +102,7 @@ class SqliteLink(Link):
         return [Message(content) for content in self.store.browse(queue)]
 
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
-        """Move what waits in *source* now, in one transaction."""
+        """Move what waits in *source* now, as far as there is room, in one transaction."""
         return self.store.move(source, target, headers)
 
     def backlog(self, queue: str) -> int:

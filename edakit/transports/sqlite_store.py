@@ -161,13 +161,22 @@ class Store(Topology):
         return [load(row) for row in self.file.read(CONTENT + _WAITING, self._found(name).ids)]
 
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
-        """Move what waits in one queue to another, with changed headers, in one transaction: all of it or nothing."""
+        """Move what waits in one queue to another, as far as there is room, with changed headers, in one transaction.
+
+        Raises:
+            QueueFullError: there is room for none.
+        """
         start = self._found(source)
 
         def insert(connection: sqlite3.Connection) -> tuple[int, _Writing]:
             self._refresh(connection)
             writing, end = _Writing(connection), self._found(target)
             rows = connection.execute(CONTENT + _WAITING, start.ids).fetchall()
+            if end.bound is not None:
+                room = end.bound - connection.execute(_COUNT, (*end.ids, end.bound)).fetchone()[0]
+                if rows and not room:
+                    raise _Full(end)
+                del rows[room:]
             connection.executemany("DELETE FROM message WHERE id = ?", [row[:1] for row in rows])
             for row in rows:
                 body, known, *rest = load(row)
