@@ -167,8 +167,10 @@ class App:
 
     def bind(self, component: Component) -> None:
         """Take note that *component* has got a handler (it calls this itself)."""
-        if self._running is not None and not self._closed:
-            self._running.bind(component)
+        with self._lock:  # not while another thread opens it, which may have bound the component's queue to what it handled before
+            running = None if self._closed else self._running
+        if running is not None:
+            running.bind(component)
 
     def publish(self, event: Event, *, key: str | None = None, must_route: bool = False, due_at: int | None = None) -> Receipt:
         """Publish *event*; see `Bus.publish`."""
@@ -183,7 +185,7 @@ class App:
         return self.bus.send(command, key=key, due_at=due_at, source=self.name)
 
     def call_at(self, time_ns: int, function: Callable[[], None]) -> None:
-        """Call *function* when the app's clock shows *time_ns* [ns], from `advance` or `run_until_idle`."""
+        """Call *function* when the app's clock shows *time_ns* [ns], from `advance` or `run_until_idle`; `start` and `stop` forget what is still to be called."""
         self._open.here(self.components.values()).call_at(time_ns, function)
 
     def run_until_idle(self, *, on_error: Literal["raise", "retry"] = "raise") -> int:
@@ -196,7 +198,7 @@ class App:
             How many deliveries came to their end [deliveries].
 
         Raises:
-            VirtualTimeError, InvalidValueError: the app runs in the background already; *on_error* is neither of the two.
+            VirtualTimeError, InvalidValueError: the app runs already, in the background or in another thread; *on_error* is neither of the two.
         """
         return self._run(None, on_error)
 
@@ -240,17 +242,14 @@ class App:
 
     def close(self) -> None:
         """Stop, and give everything back; trace, report and dead letters can still be read. Doing so twice is doing it once."""
-        if self._closed:
+        with self._lock:  # not while another thread opens or starts it
+            closed, self._closed, running = self._closed, True, self._running
+        if closed or running is None:
             return
-        with self._lock:  # not while another thread opens it
-            if (running := self._running) is None:
-                self._closed = True
-                return
         try:
-            with suppress(ClosedError):  # another thread closed it meanwhile, and has them
+            with suppress(ClosedError):  # somebody closed its bus
                 self._dead = {name: running.bus.dead_letters(name) for name in self.components}
         finally:  # a broker that is away keeps its dead letters, and nothing of ours
-            self._closed = True
             self._finalizer()
 
     def __enter__(self) -> Self:
@@ -301,8 +300,6 @@ class App:
     def pause(self, name: str) -> None:
         """Let component *name* take no more events; they wait in its queue."""
         self._paused.add(self._known(name))
-        if self._running is not None:
-            self._running.pause(name)
 
     def resume(self, name: str) -> None:
         """Let component *name* go on, with what has waited first."""
@@ -325,7 +322,7 @@ class App:
         return [dead for each in names for dead in (self._dead.get(each, []) if self._closed else self.bus.dead_letters(each))]
 
     def redrive(self, name: str) -> int:
-        """Put the dead letters of component *name* back into its queue; return how many [messages]."""
+        """Put the dead letters of component *name* back into its queue, as far as it has room; return how many [messages]. See `Bus.redrive`."""
         return self.bus.redrive(self._known(name))
 
     def report(self) -> Table:

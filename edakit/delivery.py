@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,13 @@ from edakit.clock import NS
 from edakit.errors import InvalidValueError
 from edakit.events import TYPE, Context
 
-__all__ = ["Backoff", "Crash", "DeadLetter", "Delivery", "Hooks", "Inbox", "Postpone", "Repeated", "dead_queue", "refuse_coroutine"]
+__all__ = ["FAILURES", "Backoff", "Crash", "DeadLetter", "Delivery", "Hooks", "Inbox", "Postpone", "Repeated", "dead_queue", "refuse_coroutine"]
 
 _DEATH: Final = "edakit_death_"
 Hook = Callable[[str, Any], None]
+# An `await` on what somebody else has cancelled raises a CancelledError, which is no Exception, and is this handler's failure all the same.
+FAILURES: Final = (Exception, SystemExit, GeneratorExit, CancelledError)
+"""What a handler may raise, and it was an attempt that failed: not the KeyboardInterrupt of a person who presses Stop, nor a worker's `Crash`."""
 
 
 class Crash(BaseException):
@@ -101,12 +105,7 @@ class Inbox:
 
     Args:
         size: How many ids to remember [events].
-
-    Attributes:
-        alone: Whether it is up to the server to see that only one worker has an event; otherwise the inbox does, when the handler is called.
     """
-
-    alone = True
 
     def __init__(self, size: int = 100_000) -> None:
         if size < 1:

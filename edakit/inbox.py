@@ -92,8 +92,6 @@ class DatabaseInbox(Inbox):
         InvalidValueError: an argument is outside of what makes sense.
     """
 
-    alone = False
-
     def __init__(self, path: str | os.PathLike[str], size: int = 1_000_000, *, sync: str = "full") -> None:
         super().__init__(size)
         if not os.fspath(path) or os.fspath(path).startswith(":"):

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from edakit.clock import NS, Clock, VirtualClock, to_ns
-from edakit.delivery import Crash, Delivery, refuse_coroutine
+from edakit.delivery import FAILURES, Crash, Delivery, refuse_coroutine
 from edakit.errors import VirtualTimeError
 from edakit.interrupts import Interrupts
 from edakit.server import Server
@@ -102,7 +102,7 @@ class EventLoop:
                 self._wait_until(timers[0][0])
                 if not ready:
                     heapq.heappop(timers)[2]()
-            elif not self._serve_each():
+            elif not (self._serve_each() or self._waits(until_ns)):
                 break
         if until_ns is not None and self.clock.virtual and not (stop and stop()):
             self._wait_until(until_ns)
@@ -130,8 +130,15 @@ class EventLoop:
 
     def _serve_each(self) -> bool:
         """Have everybody look, also without an entry in `_ready`: Ctrl-C may have come while somebody published, between the event and its entry."""
-        found = [self._serve(server) for server in self.servers.values()]
-        return any(found)
+        return sum(self._serve(server) for server in self.servers.values()) > 0
+
+    def _waits(self, until_ns: int | None) -> bool:
+        """Set a timer for what was given back to its queue before this loop began, and has none here; return whether there is such."""
+        dues = [due for server in self.servers.values() if server.name not in server.paused and (due := server.subscription.next_due_ns()) is not None]
+        if not dues or not self.clock.now_ns() < min(dues) <= (min(dues) if until_ns is None else until_ns):
+            return False
+        self._at(min(dues), lambda: None)
+        return True
 
     def _do(self, step: Callable[[Server, Delivery], bool], server: Server, delivery: Delivery) -> None:
         """Do one *step* of a delivery; unless it says that another is to come, the worker is free again."""
@@ -165,7 +172,7 @@ class EventLoop:
         try:
             if (result := self._interrupts.interruptible(handler.function, delivery.event, delivery)) is not None:
                 refuse_coroutine(result)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
+        except FAILURES as error:
             server.failed(delivery, error)
         else:
             server.succeeded(delivery)
@@ -181,7 +188,7 @@ class EventLoop:
                 )
         except StopIteration:
             server.succeeded(delivery)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (as above)
+        except FAILURES as error:
             server.failed(delivery, error)
         else:
             self._at(self.clock.now_ns() + wish.delay_ns, partial(self._do, partial(self._await, coroutine), server, delivery))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from random import Random
@@ -36,6 +37,9 @@ class Running:
         self.workers: dict[str, Workers] = {}
         self.background = False
         self._randoms: dict[str, Random] = {}
+        self._ending: list[Workers] = []
+        self._changing = threading.RLock()  # held by who makes or removes workers, so that a stop finds all of a start or none
+        self._turn = threading.RLock()  # held by the thread that runs the loop
 
     def here(self, components: Collection[Component]) -> EventLoop:
         """Return the loop of this thread, with every component on it that can be.
@@ -60,16 +64,17 @@ class Running:
 
     def _server(self, component: Component) -> Server:
         random = self._randoms.setdefault(component.name, Random(f"{self.seed}/{component.name}"))
-        server = Server(component, self.bus, random, virtual_sleep if self.bus.clock.virtual else asyncio.sleep)
-        server.paused = component.name in self.paused
+        server = Server(component, self.bus, random, virtual_sleep if self.bus.clock.virtual else asyncio.sleep, self.paused)
         self.servers[component.name] = server
         return server
 
-    def _serve_beside(self, component: Component, *, retrying: bool = True) -> None:
-        server = self._server(component)
-        server.retrying = retrying
-        workers = self.workers[component.name] = workers_for(server)
-        workers.start()
+    def _serve_beside(self, component: Component, *, retrying: bool = True) -> Workers:
+        with self._changing:
+            server = self._server(component)
+            server.retrying = retrying
+            workers = self.workers[component.name] = workers_for(server)
+            workers.start()
+            return workers
 
     def _needs_thread(self, component: Component) -> bool:
         """Whether it runs beside this thread: `async def` handlers need an asyncio loop, and a notebook's is taken; a network has to be listened to."""
@@ -78,7 +83,7 @@ class Running:
     def bind(self, component: Component) -> None:
         """Hear what *component* has a handler for now, and give it the workers that its handlers need."""
         self.bus.bind(component)
-        if component.is_async and not isinstance(self.workers.get(component.name), AsyncWorkers):
+        if component.is_async and self._needs_thread(component) and not isinstance(self.workers.get(component.name), AsyncWorkers):
             self.drop(component.name)
             self.serve(component)
 
@@ -88,74 +93,80 @@ class Running:
         Raises:
             VirtualTimeError: the app runs already.
         """
-        loop = self.here(components)
-        beside = [component for component in components if self._needs_thread(component)]
-        if beside and self.workers:
-            raise VirtualTimeError("the app runs already, and a handler that ran it would wait for its own end; publish, and let the event be handled")
-        servers: dict[str, Server] = {}
+        self.here(components)
+        others = [component for component in components if self._needs_thread(component)]
+        if (others and self.workers) or not self._turn.acquire(blocking=False):
+            raise VirtualTimeError(
+                "the app runs already, and a second run would wait for its own end, or move the clock of the first; "
+                "publish, and let the run that is on handle the event"
+            )
+        beside: list[Workers] = []
         try:
-            for component in beside:
-                self._serve_beside(component, retrying=retrying)
-            servers = dict(self.servers)  # as they are now: a handler may stop the app
-            for server in servers.values():
+            with self._changing:
+                loop = self.here(components)
+                for component in others:
+                    beside.append(self._serve_beside(component, retrying=retrying))  # noqa: PERF401 (these are ended if the next fails)
+            for server in tuple(self.servers.values()):
                 server.retrying = retrying
                 server.raising = not retrying and server.name not in self.workers
             loop.run(until_ns, stop)
-            while (working := self._working()) and self.outstanding(working):
+            while (working := [workers.server.name for workers in beside if not workers.ended]) and self.outstanding(working):
                 time.sleep(self.bus.link.pause)
                 loop.run(until_ns, stop)
         finally:
-            errors = [error for component in beside if component.name in servers for error in servers[component.name].errors]
-            for component in beside:
-                self.drop(component.name)
-        if errors and not retrying:
+            for workers in beside:
+                if self.workers.get(workers.server.name) is workers:  # not those of a thread that has started the app meanwhile
+                    self.drop(workers.server.name)
+            self._turn.release()
+        if not retrying and (errors := [error for workers in beside for error in workers.server.errors]):
             raise errors[0]
-
-    def _working(self) -> list[str]:
-        return [name for name, workers in tuple(self.workers.items()) if not workers.ended]
 
     def start(self, components: Collection[Component]) -> None:
         """Serve *components* in the background; doing so twice is doing it once."""
         if self.background:
             return
-        self.bus.link.threaded = True
         self._drop_all(5.0)
         try:
-            for component in components:
-                self._serve_beside(component)
+            with self._changing:
+                self.bus.link.threaded = True
+                for component in components:
+                    self._serve_beside(component)
+                self.background = True
         except BaseException:
             self.stop()  # not some of them, of which nobody would know
             raise
-        self.background = True
 
     def stop(self, timeout: float = 5.0) -> list[str]:
         """Serve nobody any longer; return who did not finish within *timeout* [s]."""
-        late = self._drop_all(timeout)
-        self.background = self.bus.link.threaded = False
-        return late
+        return self._drop_all(timeout)
 
-    def drop(self, name: str, timeout: float = 5.0) -> None:
+    def drop(self, name: str) -> None:
         """Serve component *name* no longer."""
         if (workers := self.workers.pop(name, None)) is not None:
-            workers.stop(timeout)
+            workers.stop(5.0)
         if (server := self.servers.pop(name, None)) is not None:
             server.close()
 
     def _drop_all(self, timeout: float) -> list[str]:
         deadline = time.monotonic() + timeout
-        # As they are now: another thread, or a handler, may be stopping them too.
-        served, workers_of = tuple(self.servers.values()), tuple(self.workers.items())
-        for _, workers in workers_of:
-            workers.stopping = True
-        if self.loop is not None:
-            self.loop.ended = True  # it may be what calls this, by way of a handler
-            self.loop = None
-        late = [name for name, workers in workers_of if not workers.stop(max(0.1, deadline - time.monotonic()))]  # some to wake up in
+        with self._changing:
+            # Those too that another thread, or a handler, is stopping at this moment.
+            ending = self._ending = [*self._ending, *self.workers.values()]
+            servers, self.servers, self.workers, self.background = self.servers, {}, {}, False
+            for workers in ending:
+                workers.stopping = True
+            if self.loop is not None:
+                self.loop.ended = True  # it may be what calls this, by way of a handler
+                self.loop = None
+        late = [workers.server.name for workers in ending if not workers.stop(max(0.1, deadline - time.monotonic()))]  # some to wake up in
         # All at once: where a broker has stopped to answer, each waits some seconds for its goodbye.
-        for server in served:
+        for server in servers.values():
             server.subscription.leave()
-        for server in served:
-            self.drop(server.name, 0.0)
+        for server in servers.values():
+            server.close()
+        with self._changing:
+            self._ending = [workers for workers in self._ending if workers not in ending]
+            self.bus.link.threaded = self.background
         return late
 
     def end(self) -> None:
@@ -163,20 +174,12 @@ class Running:
         self._drop_all(5.0)
         self.bus.close()
 
-    def pause(self, name: str) -> None:
-        """Let component *name*, one of the paused, take no more events."""
-        if name in self.servers:
-            self.servers[name].paused = True
-
     def resume(self, name: str) -> None:
         """Let component *name*, paused no longer, go on with what has waited first."""
-        if (server := self.servers.get(name)) is None:
-            return
-        server.paused = False
-        if name in self.workers:
-            self.workers[name].wake_all()
-        elif self.loop is not None:
-            self.loop.resume(server)
+        if (workers := self.workers.get(name)) is not None:
+            workers.wake_all()
+        elif (loop := self.loop) is not None and (server := self.servers.get(name)) is not None:
+            loop.resume(server)
 
     def outstanding(self, names: Iterable[str]) -> dict[str, int]:
         """Return how many events wait or are being handled [events], for each of *names* that has any and is not paused."""

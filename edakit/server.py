@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -31,20 +31,20 @@ class Server:
         bus: Where the events come from and where handlers publish.
         random: Draws service times and waits between attempts.
         sleeper: How `await context.sleep(…)` waits.
+        paused: Names of the components that take no events for now; others change it.
 
     Attributes:
         begun, ended: How many deliveries that were acked before the work were begun, and how many of them are over [deliveries].
     """
 
-    def __init__(self, component: Component, bus: Bus, random: Random, sleeper: Callable[[float], Awaitable[None]]) -> None:
-        self.component, self.bus, self.random, self.sleeper = component, bus, random, sleeper
+    def __init__(self, component: Component, bus: Bus, random: Random, sleeper: Callable[[float], Awaitable[None]], paused: Container[str] = ()) -> None:
+        self.component, self.bus, self.random, self.sleeper, self.paused = component, bus, random, sleeper, paused
         self.name = component.name
         self.hooks, self.trace, self.now_ns = bus.hooks, bus.trace, bus.clock.now_ns
         if component.inbox is not None:
             component.inbox.open()
         self.subscription = bus.subscribe(component.name, component.prefetch)
         self.free = list(range(component.concurrency))
-        self.paused = False
         self.retrying, self.raising = True, False
         self.errors: list[BaseException] = []
         self.wake_at: Callable[[int], None] = _nothing
@@ -56,7 +56,7 @@ class Server:
 
     def receive(self) -> Delivery | None:
         """Take the next event that a handler is waiting for; settle on the way what none is. None: nothing is there, or prefetch is used up."""
-        while not self.paused and (message := self._take()) is not None:
+        while self.name not in self.paused and (message := self._take()) is not None:
             delivery = self._open(message)
             if delivery is not None:
                 return delivery
@@ -108,7 +108,7 @@ class Server:
                     self._settle(delivery, "ignored")
                     return None
                 inbox = self.component.inbox
-                if inbox is not None and ((inbox.alone and self._is_under_way(delivery)) or inbox.knows(delivery)):
+                if inbox is not None and (self._is_under_way(delivery) or inbox.knows(delivery)):
                     self._settle(delivery, "duplicate")
                     return None
                 delivery.event, delivery.handler = decode(message.body, handler.schema.decode), handler
@@ -123,11 +123,21 @@ class Server:
         except Crash as crash:
             self.crashed(delivery, crash)
             return None
+        except BaseException:
+            self.interrupted(delivery)
+            raise
         return delivery
 
     def _is_under_way(self, delivery: Delivery) -> bool:
-        """Whether another worker has the same event: the inbox knows it only when that one is done. If that one fails, its own message comes back."""
-        return self._under_way.setdefault((delivery.source, delivery.id), delivery) is not delivery
+        """Whether another worker has the same event: the inbox knows it only when that one is done. If that one fails, its own message comes back.
+
+        Raises:
+            Postpone: that message is back already, with a connection or a lease that was lost, and may be this one: acked now, none would be left.
+        """
+        other = self._under_way.setdefault((delivery.source, delivery.id), delivery)
+        if other is not delivery and other.message.acknowledged and self.component.ack == "after":
+            raise Postpone(NS // 10)
+        return other is not delivery
 
     def begin(self, delivery: Delivery, worker: int) -> int:
         """Let *worker* begin; return how long it will be busy before the handler's code runs [ns]."""
@@ -136,7 +146,10 @@ class Server:
             with self._lock:
                 self._early.add(delivery)
                 self.begun += 1
-            delivery.message.ack()
+            try:
+                delivery.message.ack()
+            except MessageStateError:
+                raise Crash from None  # not ours to handle any more: it went back to its queue, and comes again
         if self.hooks.started:
             self._call(self.hooks.started, delivery)
         takes = self.component.takes
@@ -172,16 +185,14 @@ class Server:
         """The worker died: what it had not acked comes back to this queue, and this was no attempt that failed."""
         if delivery.message.acknowledged:
             self._row(delivery, "crashed")
-            self._release(delivery)
-        else:
-            self._give_back(delivery, crash.restart_ns, "crashed")
+        self.interrupted(delivery, crash.restart_ns)
 
-    def interrupted(self, delivery: Delivery) -> None:
-        """The worker was stopped: what it had not acked comes back at once."""
+    def interrupted(self, delivery: Delivery, delay_ns: int = 0) -> None:
+        """The worker was stopped: what it had not acked comes back, after *delay_ns* [ns]."""
         if delivery.message.acknowledged:
             self._release(delivery)
         else:
-            self._give_back(delivery, 0, "crashed")
+            self._give_back(delivery, delay_ns, "crashed")
 
     def _settle(self, delivery: Delivery, outcome: str) -> None:
         # The row comes first: whoever waits for the queue to be empty then finds it.
@@ -237,7 +248,8 @@ class Server:
             with self._lock:
                 self.keys.wait_for(delivery.message)
         self._forget(delivery)
-        delivery.message.retry(due_ns, attempt=counts and outcome == "retried")
+        with suppress(MessageStateError):  # it is back in its queue, as above
+            delivery.message.retry(due_ns, attempt=counts and outcome == "retried")
         self.wake_at(due_ns)
 
     def _row(self, delivery: Delivery, outcome: str) -> None:

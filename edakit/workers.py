@@ -6,12 +6,11 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from edakit.clock import NS
-from edakit.delivery import Crash, Delivery, refuse_coroutine
+from edakit.delivery import FAILURES, Crash, Delivery, refuse_coroutine
 from edakit.server import Server
 
 __all__ = ["AsyncWorkers", "ThreadWorkers", "Workers", "workers_for"]
@@ -48,7 +47,7 @@ class Workers:
 
     def wake_all(self) -> None:
         """There may be something to do for each."""
-        raise NotImplementedError
+        self.wake()
 
     def _run(self, worker: int) -> None:
         # A thread prints nothing: what went wrong is told by whoever waits for the app or asks for its report.
@@ -85,11 +84,8 @@ class ThreadWorkers(Workers):
 
     def wake(self) -> None:
         """Wake one thread that sleeps; the others will look before they sleep."""
-        try:
-            asleep = self._idle.popleft()
-        except IndexError:
-            return
-        asleep.release()
+        with suppress(IndexError):
+            self._idle.popleft().release()
 
     def wake_all(self) -> None:
         """Wake every thread that sleeps."""
@@ -130,7 +126,7 @@ class ThreadWorkers(Workers):
             try:
                 if (result := delivery.handler.function(delivery.event, delivery)) is not None:
                     refuse_coroutine(result)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
+            except (*FAILURES, KeyboardInterrupt) as error:  # no person presses Stop in this thread
                 server.failed(delivery, error)
             else:
                 server.succeeded(delivery)
@@ -154,26 +150,24 @@ class AsyncWorkers(Workers):
             with suppress(RuntimeError):  # the loop has ended: nobody is there to wake
                 self._loop.call_soon_threadsafe(self._something.set)
 
-    def wake_all(self) -> None:
-        """Have the loop look."""
-        self.wake()
-
     def _serve(self, worker: int) -> None:  # noqa: ARG002 (one thread for all)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._receive())
 
     async def _receive(self) -> None:
         tasks: set[asyncio.Task[None]] = set()
-        while not self.stopping:
-            self._something.clear()
-            while self._free and (delivery := self.server.receive()) is not None:
-                task = asyncio.create_task(self._handle(delivery, self._free.pop(0)))
-                tasks.add(task)
-            await _wait(self._something, self._until_due())
-            for task in [task for task in tasks if task.done()]:
-                tasks.remove(task)
-                task.result()  # raises what has passed the handlers: it ends this thread, as it ends one of plain handlers
-        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            while not self.stopping:
+                self._something.clear()
+                while self._free and (delivery := self.server.receive()) is not None:
+                    tasks.add(asyncio.create_task(self._handle(delivery, self._free.pop(0))))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._something.wait(), self._until_due())
+                for task in [task for task in tasks if task.done()]:
+                    tasks.remove(task)
+                    task.result()  # raises what has passed the handlers: it ends this thread, as it ends one of plain handlers
+        finally:  # those that run may finish: cancelled, they would count as failed
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _handle(self, delivery: Delivery, worker: int) -> None:
         server = self.server
@@ -187,7 +181,7 @@ class AsyncWorkers(Workers):
                     await result
                 else:
                     refuse_coroutine(result)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 (a handler may fail in any way; the loop may not)
+            except (*FAILURES, KeyboardInterrupt) as error:  # no person presses Stop in this thread
                 server.failed(delivery, error)
             else:
                 server.succeeded(delivery)
@@ -199,14 +193,6 @@ class AsyncWorkers(Workers):
             self._something.set()
 
 
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
-
-
 def workers_for(server: Server) -> Workers:
     """Make the kind of workers that the component's handlers need."""
-    kind: Callable[[Server], Workers] = AsyncWorkers if server.component.is_async else ThreadWorkers
-    return kind(server)
+    return AsyncWorkers(server) if server.component.is_async else ThreadWorkers(server)

@@ -20,11 +20,13 @@ from edakit.errors import (
     HandlerCountError,
     InboxError,
     InvalidValueError,
+    QueueFullError,
     UnknownComponentError,
     UnroutableEventError,
     VirtualTimeError,
     WaitTimeoutError,
 )
+from edakit.transports.link import POLICIES
 from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, cart_component, recorder
 
 
@@ -276,6 +278,27 @@ def test_a_failing_event_is_tried_again_with_growing_pauses_then_given_up_and_ca
     assert app.dead_letters("mail") == []
     app.run_until_idle(on_error="retry")
     assert len(app.dead_letters("mail")) == 1
+
+
+@pytest.mark.parametrize("when_full", POLICIES)
+@pytest.mark.parametrize("broker", ["memory://", "sqlite:///"])
+def test_what_is_redriven_into_a_bounded_queue_is_never_dropped_nor_drops_anything(broker, when_full, tmp_path):
+    app = App(failing(bound=2, when_full=when_full, max_attempts=1), broker=broker if broker == "memory://" else f"sqlite:///{tmp_path}/shop.db")
+    for number in range(5):
+        app.publish(CartItemAdded(cart_id=str(number)))
+        app.run_until_idle(on_error="retry")
+    app.publish(CartItemAdded(cart_id="new"))
+
+    assert app.redrive("mail") == 1
+    assert (app.backlog("mail"), len(app.dead_letters("mail"))) == (2, 4)
+    with pytest.raises(QueueFullError):
+        app.redrive("mail")
+    assert (app.backlog("mail"), len(app.dead_letters("mail"))) == (2, 4)
+    app.run_until_idle(on_error="retry")
+
+    assert len(app.dead_letters("mail")) == 6
+    assert "refused" not in {row.outcome for row in app.trace.deliveries}
+    app.close()
 
 
 def test_async_handlers_wait_together_on_the_apps_clock():
@@ -605,18 +628,84 @@ def test_a_handler_that_does_not_end_is_named_when_the_app_stops():
     assert app.backlog("mail") == 1, "its event is delivered again"
 
 
-def test_a_handler_that_exits_does_not_end_its_thread():
-    component, calls = Component("mail", max_attempts=1), []
+def raising(error, *, is_async):
+    """Return a component whose handler raises *error*, and the list of its attempts."""
+    component, tries = Component("mail", max_attempts=2, backoff=Backoff(0, 0)), []
 
-    @component.on(CartItemAdded)
     def handle(event, context):
-        calls.append(event)
-        raise SystemExit
+        tries.append(event.cart_id)
+        raise error
 
+    async def handle_and_await(event, context):
+        handle(event, context)
+
+    component.on(CartItemAdded)(handle_and_await if is_async else handle)
+    return component, tries
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [SystemExit(), GeneratorExit(), KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
+def test_whatever_a_handler_raises_in_the_background_is_an_attempt_that_failed(error, is_async):
+    component, tries = raising(error, is_async=is_async)
     with App(component) as app:
         app.publish_many([CartItemAdded(cart_id="1"), CartItemAdded(cart_id="2")])
         app.wait_until_idle()
+
+        assert sorted(tries) == ["1", "1", "2", "2"]
         assert len(app.dead_letters()) == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [SystemExit(), GeneratorExit(), asyncio.CancelledError()], ids=repr)
+def test_whatever_a_handler_raises_in_this_thread_but_ctrl_c_is_an_attempt_that_failed(error, is_async):
+    component, tries = raising(error, is_async=is_async)
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="1"))
+    app.run_until_idle(on_error="retry")
+
+    assert (tries, len(app.dead_letters())) == (["1", "1"], 1)
+
+
+def test_an_await_on_what_was_cancelled_is_an_attempt_that_failed():
+    component, tries = Component("mail", backoff=Backoff(0, 0)), []
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        tries.append(context.attempt)
+        if len(tries) == 1:
+            asking = asyncio.create_task(context.sleep(60))
+            asking.cancel()
+            await asking
+
+    with App(component) as app:
+        app.publish(CartItemAdded(cart_id="1"))
+        app.wait_until_idle()
+
+        assert (tries, app.failures) == ([1, 2], {})
+
+
+def test_a_handler_that_awaits_may_finish_when_something_else_ends_its_component():
+    component, failed = Component("mail", concurrency=2), threading.Event()
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        while event.cart_id == "slow" and not failed.is_set():
+            await context.sleep(0.001)
+        await context.sleep(0.01)
+
+    def fail(name, delivery):
+        if delivery.event.cart_id == "bad":
+            failed.set()
+            raise ZeroDivisionError
+
+    app = App(component)
+    app.hooks.on("handled", fail)
+    with app:
+        app.publish_many([CartItemAdded(cart_id="slow"), CartItemAdded(cart_id="bad")])
+        with pytest.raises(ZeroDivisionError):
+            app.wait_until_idle()
+
+        assert [row.outcome for row in app.trace.deliveries] == ["handled"]
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
@@ -716,6 +805,64 @@ def test_an_interrupt_before_the_handler_gives_the_event_back_and_frees_the_work
     app.run_until_idle()
 
     assert len(done) == 1
+
+
+def test_what_a_hook_raises_as_an_event_is_received_gives_the_event_back():
+    component, done = recorder("mail")
+    app, raised = App(component, clock="virtual"), [ZeroDivisionError()]
+
+    def fail_once(name, delivery):
+        if raised:
+            raise raised.pop()
+
+    app.hooks.on("received", fail_once)
+    app.publish(CartItemAdded(cart_id="1"))
+    with pytest.raises(ZeroDivisionError):
+        app.run_until_idle()
+    app.run_until_idle()
+
+    assert len(done) == 1
+
+
+def lose_the_connection(context):
+    """Have all that a subscription took go back to its queue, as the broker does when a connection is lost."""
+    context.message.channel.basic_recover(requeue=True)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_event_that_comes_again_while_it_is_handled_is_no_duplicate_until_that_is_done(fails):
+    component, tries = Component("mail", concurrency=2, inbox=Inbox(), backoff=Backoff(0, 0)), []
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        tries.append(context.message)
+        if len(tries) == 1:
+            lose_the_connection(context)
+            await context.sleep(1)
+            if fails:
+                raise ConnectionError("the network is down, for this handler too")
+
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="1"))
+    app.run_until_idle(on_error="retry")
+
+    assert [row.outcome for row in app.trace.deliveries] == (["retried", "handled"] if fails else ["handled", "duplicate"])
+
+
+def test_what_was_to_be_acked_before_the_work_and_went_back_meanwhile_is_handled_when_it_comes_again():
+    component, handled = Component("mail", ack="before", order="per key", concurrency=2, takes=Constant(1)), []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        handled.append(event.product_id)
+        if len(handled) == 1:
+            lose_the_connection(context)  # and with it the second event, which waits here for the first of its key
+
+    app = App(component, clock="virtual")
+    app.publish_many([CartItemAdded(cart_id="a", product_id=product) for product in ("first", "second")])
+    app.run_until_idle()
+
+    assert handled == ["first", "second"]
 
 
 def test_an_interrupt_of_what_was_acked_before_the_work_frees_its_key():

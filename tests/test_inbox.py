@@ -238,8 +238,8 @@ def test_an_id_is_unique_for_its_source_only(carts):
 @pytest.mark.parametrize("inboxes", [1, 2])
 def test_two_deliveries_of_one_event_at_the_same_time_apply_it_once(carts, inboxes):
     """With two inboxes each has a connection of its own, as two processes have: SQLite's lock is what they share."""
-    meeting = Meeting()
-    apps = meeting.of(*(App(carts.component(before=meeting.wait, concurrency=2), broker="memory://at-the-same-time") for _ in range(inboxes)))
+    meeting, shared = Meeting(), carts.inbox() if inboxes == 1 else None
+    apps = meeting.of(*(App(carts.component(inbox=shared, before=meeting.wait), broker="memory://at-the-same-time") for _ in range(2)))
     apps[0].publish(put(3))
     with ExitStack() as ended:
         for app in apps:

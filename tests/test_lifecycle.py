@@ -6,11 +6,12 @@ import gc
 import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from itertools import pairwise
 
 import pytest
 
-from edakit import App, Component, DatabaseInbox
+from edakit import App, Backoff, Component, Constant, DatabaseInbox, Inbox
 from edakit.errors import ClosedError, InboxError, VirtualTimeError
 from edakit.measuring import ClosedLoop, Each, measure
 from tests.shop_language import CartItemAdded, OrderPlaced, recorder
@@ -94,6 +95,148 @@ def test_several_threads_may_stop_an_app_and_close_it(broker):
 
         assert at_once(4, app.stop) == []
         assert at_once(4, app.close) == []
+
+
+def test_a_stop_in_the_middle_of_a_start_stops_all_of_it_or_comes_first():
+    for moment in range(20):
+        app = App(*(recorder(f"mail-{number}")[0] for number in range(20)))
+        app.publish(CartItemAdded(cart_id="c-1"))
+        stopping = threading.Timer(moment / 5000, app.stop)
+        stopping.start()
+
+        app.start()
+        stopping.join()
+
+        served = app._running.workers
+        assert len(served) == (20 if app._running.background else 0)
+        app.close()
+
+
+def test_an_app_that_is_started_while_another_thread_runs_it_goes_on_in_the_background(tmp_path):
+    begun, released = threading.Event(), threading.Event()
+    component, ended = component_that(lambda: begun.set() or released.wait(10))
+    app = App(component, broker=f"sqlite:///{tmp_path}/shop.db")
+    app.publish(CartItemAdded(cart_id="c-1"))
+    running = threading.Thread(target=app.run_until_idle)
+    running.start()
+    begun.wait(10)
+    threading.Timer(0.05, released.set).start()
+
+    app.start()
+    running.join()
+    app.publish(CartItemAdded(cart_id="c-2"))
+    app.wait_until_idle()
+
+    assert ended == [None, None]
+    app.close()
+
+
+def test_two_threads_cannot_run_an_app_at_the_same_time():
+    begun, released = threading.Event(), threading.Event()
+    component, ended = component_that(lambda: begun.set() or released.wait(10))
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="c-1"))
+    running = threading.Thread(target=app.run_until_idle)
+    running.start()
+    begun.wait(10)
+
+    with pytest.raises(VirtualTimeError, match="the app runs already"):
+        app.run_until_idle()
+
+    released.set()
+    running.join()
+    app.publish(CartItemAdded(cart_id="c-2"))
+    app.run_until_idle()
+    assert ended == [None, None]
+
+
+class SlowToOpen(Inbox):
+    """An inbox whose opening takes as long as the test wants."""
+
+    def __init__(self):
+        super().__init__()
+        self.opening, self.may_open = threading.Event(), threading.Event()
+
+    def open(self):
+        self.opening.set()
+        self.may_open.wait(10)
+
+
+def test_a_handler_that_is_added_while_another_thread_opens_the_app_gets_events():
+    inbox, (mail, mailed) = SlowToOpen(), recorder("mail")
+    app = App(mail, Component("stock", inbox=inbox))
+    opening = threading.Thread(target=lambda: app.bus)
+    opening.start()
+    inbox.opening.wait(10)
+    adding = threading.Thread(target=lambda: mail.on(OrderPlaced)(lambda event, context: mailed.append(event)))
+    adding.start()
+    until(lambda: len(mail.handlers) == 2)
+    inbox.may_open.set()
+    opening.join()
+    adding.join()
+
+    app.publish(OrderPlaced(order_id="o-1"))
+    app.run_until_idle()
+
+    assert len(mailed) == 1
+
+
+@pytest.mark.parametrize("on_error", ["raise", "retry"])
+def test_a_handler_may_stop_its_app_and_fail_and_its_event_comes_again(broker, on_error):
+    def stop_and_fail():
+        app.stop()
+        if not ended:
+            raise ValueError("no such template")
+
+    component, ended = component_that(stop_and_fail)
+    app = App(component, broker=broker)
+    app.publish(CartItemAdded(cart_id="c-1"))
+
+    with pytest.raises(ValueError, match="template") if on_error == "raise" else nullcontext():
+        app.run_until_idle(on_error=on_error)
+
+    assert app.backlog("mail") == 1
+    app.run_until_idle()
+    assert ended[1:] == [None]
+    app.close()
+
+
+def test_what_waits_for_its_next_attempt_is_tried_again_after_a_stop_too():
+    component, tries = Component("mail", backoff=Backoff(60, 60)), []
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        tries.append(context.attempt)
+        if context.attempt == 1:
+            raise ValueError("no such template")
+
+    app = App(component, clock="virtual")
+    app.publish_many([CartItemAdded(cart_id="c-1"), CartItemAdded(cart_id="c-2")])
+    app.advance(1, on_error="retry")
+    app.stop()
+    app.run_until_idle()
+
+    assert tries == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_an_async_handler_that_is_added_to_an_open_app_makes_no_second_worker(clock):
+    mail, begun = Component("mail", takes=Constant(0.01)), []
+    mail.on(CartItemAdded)(lambda event, context: begun.append((threading.current_thread(), context.started_at)))
+    app = App(mail, clock=clock)
+    app.publish_many(CartItemAdded(cart_id="c-1") for _ in range(5))
+
+    @mail.on(OrderPlaced)
+    async def handle(event, context):
+        """Do nothing, on an asyncio loop."""
+
+    app.publish(OrderPlaced(order_id="o-1"))
+    app.run_until_idle()
+
+    threads, times = zip(*begun, strict=True)
+    assert len(set(threads)) == 1
+    assert all(later - earlier >= 10_000_000 for earlier, later in pairwise(times))
+    app.close()
 
 
 def test_a_handler_may_stop_its_app_in_the_background_and_its_event_comes_again(broker):
