@@ -185,7 +185,7 @@ class App:
         return self.bus.send(command, key=key, due_at=due_at, source=self.name)
 
     def call_at(self, time_ns: int, function: Callable[[], None]) -> None:
-        """Call *function* when the app's clock shows *time_ns* [ns], from `advance` or `run_until_idle`; `start` and `stop` forget what is still to be called."""
+        """Call *function* when the app's clock shows *time_ns* [ns], from `advance` or `run_until_idle`; `start` and `stop` forget what is still to come."""
         self._open.here(self.components.values()).call_at(time_ns, function)
 
     def run_until_idle(self, *, on_error: Literal["raise", "retry"] = "raise") -> int:
