@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
+from numbers import Real
 from typing import Protocol
 
 from edakit.errors import InvalidValueError, VirtualTimeError
 
-__all__ = ["NS", "Clock", "SystemClock", "VirtualClock", "to_ns"]
+__all__ = ["NS", "Clock", "SystemClock", "VirtualClock", "real", "to_ns"]
 
 NS = 1_000_000_000
 """Nanoseconds in a second [ns/s]."""
+
+
+def real(value: object) -> float:
+    """Return *value* if it is a real number, else NaN, which lies in no range: so whoever checks a range refuses None and texts too."""
+    return value if isinstance(value, Real) else float("nan")  # type: ignore[return-value]  # a float, a whole number, or one of numpy's
 
 
 def to_ns(seconds: float) -> int:
     """Round *seconds* [s] to whole nanoseconds, the unit in which edakit counts time.
 
     Raises:
-        InvalidValueError: *seconds* is negative, infinite or not a number.
+        InvalidValueError: *seconds* is negative, not a number, or 2⁶³ ns or more (292 years), for which arrays of times have no room.
     """
-    if not 0 <= seconds < float("inf"):
-        raise InvalidValueError("a time", seconds, "a number of seconds, zero or more")
+    if not 0 <= real(seconds) < 2**63 / NS:
+        raise InvalidValueError("a time", seconds, "a number of seconds, zero or more and less than 292 years")
     return round(seconds * NS)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from random import Random
 from typing import Protocol, runtime_checkable
 
-from edakit.clock import NS
+from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 
 __all__ = ["Constant", "Distribution", "Erlang", "Exponential", "HyperExponential", "LogNormal", "Uniform"]
@@ -33,7 +34,7 @@ class Distribution(Protocol):
 
 
 def _check(name: str, value: float, *, least: float = 0.0, strict: bool = True) -> None:
-    if not (math.isfinite(value) and (value > least if strict else value >= least)):
+    if not (least < real(value) < math.inf or (real(value) == least and not strict)):
         raise InvalidValueError(name, value, f"a finite number {'above' if strict else 'of at least'} {least:g}")
 
 
@@ -116,7 +117,7 @@ class Erlang:
 
     def __post_init__(self) -> None:
         _check("k", self.k)
-        if not isinstance(self.k, int):
+        if not isinstance(self.k, Integral):
             raise InvalidValueError("k", self.k, "a finite number of phases, a whole one")
         _check("mean", self.mean)
 

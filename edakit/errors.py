@@ -41,7 +41,8 @@ class InvalidValueError(EdakitError, ValueError):
         super().__init__(name, found, expected)
 
     def __str__(self) -> str:
-        return f"{self.name} is {self.found!r}; give {self.expected}"
+        found = " ".join(repr(self.found).split())  # a run is a table of several lines, an array may have thousands
+        return f"{self.name} is {found[:300]}{'…' * (len(found) > 300)}; give {self.expected}"  # noqa: PLR2004 (letters that a person reads)
 
 
 class EventTypeError(EdakitError, TypeError):

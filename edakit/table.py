@@ -40,8 +40,7 @@ class Table:
         """
         if name not in self.columns:
             raise InvalidValueError("column", name, f"one of {list(self.columns)}")
-        index = list(self.columns).index(name)
-        return [row[index] for row in self.rows]
+        return [row[list(self.columns).index(name)] for row in self.rows]
 
     def __repr__(self) -> str:
         cells = [[_text(value) for value in row] for row in self.rows]

@@ -17,9 +17,9 @@ from edakit.table import Table
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Delivered", "Publication", "Trace"]
+__all__ = ["OUTCOMES", "Delivered", "Publication", "Trace"]
 
-_OUTCOMES = ("handled", "retried", "dead", "duplicate", "ignored", "refused", "crashed")
+OUTCOMES = ("handled", "retried", "dead", "duplicate", "ignored", "refused", "crashed")
 
 
 class Publication(NamedTuple):
@@ -123,11 +123,11 @@ class Trace:
     def report(self, waiting: Mapping[str, int], dead: Iterable[str]) -> Table:
         """Return how the deliveries of each component ended, and how many are *waiting* there [events]; say who is *dead*, one line each."""
         counts = Counter((row.component, row.outcome) for row in self.deliveries)
-        rows = [(name, *(counts[name, outcome] for outcome in _OUTCOMES), number) for name, number in waiting.items()]
+        rows = [(name, *(counts[name, outcome] for outcome in OUTCOMES), number) for name, number in waiting.items()]
         refused = {row.event for row in self.deliveries if row.outcome == "refused"}
         unrouted = sum(row.queues == 0 and row.event not in refused for row in self.publications)
         says = f"{len(self._publications)} events were published, {unrouted} of them to nobody."
-        return Table(("component", *_OUTCOMES, "waiting"), rows, says="\n".join([says, *(f"Dead: {line}" for line in dict.fromkeys(dead))]))
+        return Table(("component", *OUTCOMES, "waiting"), rows, says="\n".join([says, *(f"Dead: {line}" for line in dict.fromkeys(dead))]))
 
     def lines(self) -> Iterator[str]:
         """Yield every row as a line of JSON, publications first."""
@@ -139,8 +139,7 @@ class Trace:
         """Return a SHA-256 over all rows: equal digests are equal runs, byte for byte."""
         digest = hashlib.sha256()
         for line in self.lines():
-            digest.update(line.encode())
-            digest.update(b"\n")
+            digest.update(f"{line}\n".encode())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:

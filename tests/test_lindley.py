@@ -206,3 +206,19 @@ def test_a_stay_that_cannot_be_is_refused():
         little([1, 2], [3, 1])
     with pytest.raises(InvalidValueError, match=r"came_at is .*; give whole nanoseconds"):
         little([0.5], [1])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("arrivals", "services"),
+    [([0, 1, 2], [2**62] * 3), ([2**62, 2**62], [2**62, 2**62]), (np.array([2**63], dtype=np.uint64), [1])],
+)
+def test_a_sum_beyond_64_bits_is_refused_and_does_not_become_negative(arrivals, services, workers):
+    with pytest.raises(InvalidValueError):
+        lindley(arrivals, services, workers)
+
+
+def test_a_queue_that_is_overloaded_for_years_has_its_waits():
+    waits = lindley(np.arange(100) * NS, np.full(100, 400 * 86_400 * NS))
+
+    assert waits[-1] == 99 * (400 * 86_400 - 1) * NS

@@ -528,3 +528,39 @@ class Interrupted:
 
     def messages(self, random):
         raise KeyboardInterrupt
+
+
+class OutOfTime:
+    """Makes new apps, and is interrupted instead of making the one of *number*."""
+
+    def __init__(self, number):
+        self.number, self.made = number, 0
+
+    def __call__(self):
+        self.made += 1
+        if self.made == self.number:
+            raise KeyboardInterrupt
+        return stock_app()
+
+
+ONE_SECOND = Each(Steady(rate=20, duration=1), added)
+
+
+def test_trials_that_are_interrupted_between_two_runs_are_kept():
+    runs = measure_trials(OutOfTime(3), ONE_SECOND, trials=5)
+
+    assert [run.interrupted for run in runs] == [False, False]
+
+
+def test_a_sweep_of_runs_that_is_interrupted_between_two_runs_keeps_whole_rates_only():
+    sweep = sweep_rate(OutOfTime(4), lambda _: ONE_SECOND, [10, 20, 30], trials=2)
+
+    assert sweep.rates == (10,)
+    assert [len(row) for row in sweep.runs] == [2]
+
+
+def test_an_interrupt_before_anything_was_measured_is_one():
+    with pytest.raises(KeyboardInterrupt):
+        measure_trials(OutOfTime(1), ONE_SECOND)
+    with pytest.raises(KeyboardInterrupt):
+        sweep_rate(OutOfTime(1), lambda _: ONE_SECOND, [10])

@@ -233,3 +233,37 @@ def test_every_error_of_measuring_says_something_and_survives_pickling(name):
     assert isinstance(error, EdakitError)
     assert (str(again), vars(again)) == (str(error), vars(error))
     assert str(ERRORS[name][0]).removesuffix(".0") in str(error)
+
+
+@pytest.mark.parametrize("trials", [[1.0, math.inf], [1.0, math.nan], [-math.inf, math.inf]])
+def test_a_trial_that_is_not_finite_has_no_interval(trials):
+    with pytest.raises(InvalidValueError, match=r"trials is .*; give finite numbers"):
+        interval(trials)
+
+
+def test_a_backlog_whose_beginnings_and_ends_are_swapped_is_refused():
+    with pytest.raises(InvalidValueError, match=r"done_at is 1\.0; give times after those of publication \(5 s\)"):
+        backlog([5, 6], [1, math.nan], [3])
+
+
+@given(st.lists(st.tuples(times, st.one_of(times, st.just(math.nan))), min_size=1), st.lists(times, max_size=9))
+def test_a_backlog_is_never_refused_where_each_end_is_after_its_beginning(stays, looks):
+    came = [begin for begin, _ in stays]
+
+    assert (backlog(came, [begin + length for begin, length in stays], looks) >= 0).all()
+
+
+@pytest.mark.parametrize("edges", [[0, math.inf], [-math.inf, 1], [0, math.nan, 1]])
+def test_bins_have_an_end(edges):
+    with pytest.raises(InvalidValueError, match="edges is"):
+        throughput([1.0], edges)
+
+
+@pytest.mark.parametrize("trials", [2, 3, 5, 10])
+def test_with_few_trials_95_of_100_intervals_hold_the_true_mean(trials):
+    drawn = np.random.default_rng(trials).normal(10, 3, (2_000, trials))
+
+    held = sum(10.0 in interval(row) for row in drawn) / 2_000
+
+    # The standard deviation of this share is 0.005.
+    assert held == pytest.approx(0.95, abs=0.02)

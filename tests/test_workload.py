@@ -332,3 +332,30 @@ def test_a_speed_that_is_none_is_refused(day, speedup):
 def test_a_recording_that_is_not_there_is_not_read(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         Playback(tmp_path / "nowhere.csv", TYPES)
+
+
+@pytest.mark.parametrize(
+    "arrivals", [Burst(rate=0, peak=1e9, start=0, length=5e-9, duration=5e-9), DayProfile([5], day_length=5e-9), Poisson(1e9, 5e-9)], ids=repr
+)
+def test_nothing_comes_when_the_time_is_over_also_where_it_is_rounded(arrivals):
+    assert {time for seed in range(50) for time in due(arrivals, seed)} <= set(range(5))
+
+
+@pytest.mark.parametrize("rate", [1e-300, 1e-12, 1e-6])
+def test_next_to_nothing_may_come(rate):
+    assert due(Steady(rate, duration=10)) == [0]
+    assert due(Poisson(rate, duration=10)) == due(Burst(rate, rate, 0, 1, 10)) == due(DayProfile([rate], 10)) == []
+
+
+@pytest.mark.parametrize("duration", [1e10, 1e300])
+def test_what_takes_longer_than_times_can_tell_is_refused(duration):
+    for arrivals in (Steady(1, duration), Poisson(1, duration), DayProfile([1], duration)):
+        with pytest.raises(InvalidValueError, match="less than 292 years"):
+            next(arrivals.due(Random(1)))
+
+
+def test_what_comes_for_years_comes_at_its_rate():
+    times = due(Poisson(rate=1e-4, duration=20 * 365 * 86_400.0))
+
+    assert times == sorted(times)
+    assert len(times) == pytest.approx(63_072, rel=0.02)

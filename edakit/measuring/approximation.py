@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
 from edakit.measuring.theory import Queue, mmc
 
@@ -30,7 +31,7 @@ class MGc(Queue):
 
     def __post_init__(self) -> None:
         mmc(service_rate=self.service_rate, workers=self.workers)
-        if not 0 <= self.scv < math.inf:
+        if not 0 <= real(self.scv) < math.inf:
             raise InvalidValueError("scv", self.scv, "a finite number, zero or more: 0 for constant service, 1 for exponential")
 
     @property

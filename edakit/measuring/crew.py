@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from random import Random
 from typing import Any, Final, Literal, cast
 
@@ -20,6 +21,8 @@ from edakit.errors import InvalidValueError
 from edakit.events import Event
 from edakit.loop import EventLoop, virtual_sleep
 from edakit.measuring.attempts import Attempt, CrewRun, Death
+from edakit.measuring.checks import whole
+from edakit.measuring.statistics import floats
 from edakit.server import Server
 
 __all__ = ["ACKS", "MOMENTS", "QUEUE", "ParcelOrdered", "run_crew", "two_deaths"]
@@ -74,19 +77,21 @@ def run_crew(
         InvalidValueError: an argument is outside of what makes sense.
     """
     for label, number in (("workers", workers), ("prefetch", prefetch), ("orders", orders)):
-        if not isinstance(number, int) or number < 1:
-            raise InvalidValueError(label, number, "a whole number of 1 or more")
+        whole(label, number)
     if ack not in ACKS:
         raise InvalidValueError("ack", ack, f"one of {ACKS}")
-    if strangers := [worker for worker in kills or {} if worker not in range(workers)]:
+    kills = {} if kills is None else kills
+    if not isinstance(kills, Mapping) or not all(isinstance(kill, Mapping) for kill in kills.values()):
+        raise InvalidValueError("kills", kills, f"for each worker at which of its orders it dies: {DEATHS}")
+    if strangers := [worker for worker in kills if worker not in range(workers)]:
         raise InvalidValueError("kills", strangers, f"numbers of workers from 0 to {workers - 1}")
-    moments = {moment for kill in (kills or {}).values() for moment in kill.values()}
+    moments = {moment for kill in kills.values() for moment in kill.values()}
     if not moments <= set(MOMENTS):
-        raise InvalidValueError("kills", sorted(moments), f"for each worker at which of its orders it dies, and one of {MOMENTS}")
-    times = [takes] * workers if isinstance(takes, int | float) else list(takes)
+        raise InvalidValueError("kills", sorted(map(str, moments)), f"for each worker at which of its orders it dies, and one of {MOMENTS}")
+    times = floats([takes] * workers if isinstance(takes, Real) else takes, "takes").tolist()
     if len(times) != workers:
         raise InvalidValueError("takes", takes, f"one number, or {workers}: one for each worker")
-    crew = _Crew(times, prefetch, ack, kills or {}, away, round_trip)
+    crew = _Crew(times, prefetch, ack, kills, away, round_trip)
     return crew.run(orders)
 
 

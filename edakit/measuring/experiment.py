@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from functools import partial
+from numbers import Integral
 from typing import Any, Literal
 
 from edakit.app import App
-from edakit.clock import NS, to_ns
+from edakit.clock import NS, real, to_ns
 from edakit.component import Component
 from edakit.errors import InvalidValueError, WaitTimeoutError
+from edakit.measuring.checks import expect, function, whole
 from edakit.measuring.progress import Progress
 from edakit.measuring.publisher import Publisher, publisher_for
 from edakit.measuring.run import COLUMNS, Run
@@ -55,12 +58,19 @@ def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
         label: What the run is called in tables and plots.
 
     Raises:
-        InvalidValueError: the app was used already, *warmup* is negative, or an action has a negative time.
+        InvalidValueError: *app* is no app or was used already, *workload* is none, *warmup* is negative, or an action has a negative time.
         BrokerURLError, CapabilityError: as for `App`.
     """
-    if not 0 <= warmup < workload.duration:
+    expect("app", app, App, "an App; the workload comes after it")
+    for name, each in {"workload": workload, "first": workload if first is None else first}.items():
+        expect(name, each, Workload, "messages with their times, such as Each(Poisson(rate=200, duration=60), make), Shoppers(…) or a Playback")
+    # A recording may have all of its messages at once, and so no duration.
+    if not 0 <= real(warmup) < (workload.duration or math.inf if warmup == 0 else workload.duration):
         raise InvalidValueError("warmup", warmup, f"a number of seconds from 0 to less than the workload's {workload.duration:g}")
+    expect("at", {} if at is None else at, Mapping, "actions by their times: {5.0: lambda app: app.pause('stock')}")
     actions = {to_ns(seconds): action for seconds, action in (at or {}).items()}
+    for action in actions.values():
+        function("an action of at", action, "a function of the app, such as lambda app: app.pause('stock')")
     if app.trace.publications:
         raise InvalidValueError("app", app, "a new app: one that was used has a past that would be measured too")
     if (clock, seed, broker) != (None, None, None):
@@ -195,24 +205,38 @@ def measure_trials(
         options: Further options of `measure`.
 
     Returns:
-        Shape (trials,), the runs; `interval([mean(run.waiting) for run in runs])` tells how sure their mean is. Fewer if it is interrupted.
+        Shape (trials,), the runs; `interval([mean(run.waiting) for run in runs])` tells how sure their mean is. Fewer if it is interrupted, wherever that was.
 
     Raises:
         InvalidValueError: *trials* is not 1 or more, or as for `measure`.
     """
-    if not isinstance(trials, int) or trials < 1:
-        raise InvalidValueError("trials", trials, "a whole number of 1 or more")
+    function("make_app", make_app, "a function that makes a new app, such as lambda: App(cart, stock): each trial needs its own")
+    whole("trials", trials)
+    expect("seed", seed, Integral, "a whole number: the next trial has the next one")
     runs: list[Run] = []
-    with Progress(trials, "trials", "runs") as progress:
-        for number in range(trials):
-            labelled = {"label": f"trial {number + 1} of {trials}", **options}
-            runs.append(measure(make_app(), workload, clock=clock, seed=seed + number, **labelled))
-            progress.add()
-            if runs[-1].interrupted:
-                break
+    try:
+        with Progress(trials, "trials", "runs") as progress:
+            for number in range(trials):
+                labelled = {"label": f"trial {number + 1} of {trials}", **options}
+                runs.append(measure(make_app(), workload, clock=clock, seed=seed + number, **labelled))
+                progress.add()
+                if runs[-1].interrupted:
+                    break
+    except KeyboardInterrupt:
+        # It came while an app was made or a run was counted: the runs before are whole.
+        if not runs:
+            raise
     return runs
 
 
 def compare(runs: Mapping[str, Run]) -> Table:
-    """Return one line for each of *runs*, by name."""
+    """Return one line for each of *runs*, by name.
+
+    Raises:
+        InvalidValueError: something else than runs by name was given.
+    """
+    expected = "runs by name: {'with a queue': run, 'without': other}"
+    expect("runs", runs, Mapping, expected)
+    for run in runs.values():
+        expect("one of the runs", run, Run, f"{expected}; of run.component(…) see its summary()")
     return Table(("run", *COLUMNS), [(name, *run.line()) for name, run in runs.items()])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from edakit.app import App
+from edakit.measuring.checks import expect
 from edakit.measuring.onethread import OneThread
 from edakit.table import Table
 
@@ -60,7 +61,12 @@ class AtOnce(NamedTuple):
 
 
 def handlings(app: App) -> list[Handling]:
-    """Return every handling that came to a good end in *app*, in the order in which the events came."""
+    """Return every handling that came to a good end in *app*, in the order in which the events came.
+
+    Raises:
+        InvalidValueError: *app* is no app; of a `Run` see `plot_timeline`.
+    """
+    expect("app", app, App, "an App; a Run is drawn by plot_timeline")
     publications = {row.event: row for row in app.trace.publications}
     # The time of day would be no place on an axis.
     zero = 0 if app.clock.virtual else min((row.due_at for row in publications.values()), default=0)
@@ -98,7 +104,8 @@ def at_once(app: App) -> AtOnce:
 
 
 def compare_at_once(apps: Mapping[str, App]) -> Table:
-    """Return one line for each of *apps*, by name: what was under way, and what computed, at the same time."""
+    """Return one line for each of *apps*, by name: what was under way, and what computed, at the same time. Raises as `handlings`."""
+    expect("apps", apps, Mapping, "apps by name: {'one after the other': app}")
     seen = {name: at_once(app) for name, app in apps.items()}
     rows = [(name, each.under_way, each.computing, round(each.over_at, 3)) for name, each in seen.items()]
     says = "; ".join(f"{name}: {each.under_way} under way at once, {each.computing} computing" for name, each in seen.items())

@@ -6,7 +6,6 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,15 @@ from numpy.typing import NDArray
 
 from edakit.clock import NS
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import whole
 from edakit.measuring.errors import ShapeError
 
 __all__ = ["Little", "Nanoseconds", "lindley", "little"]
 
 Nanoseconds = NDArray[np.int64]
+
+LONGEST = 2**63
+"""The first time for which an array has no room [ns]."""
 
 
 def lindley(arrivals: Sequence[int] | NDArray[Any], services: Sequence[int] | NDArray[Any], workers: int = 1) -> Nanoseconds:
@@ -34,7 +37,7 @@ def lindley(arrivals: Sequence[int] | NDArray[Any], services: Sequence[int] | ND
 
     Raises:
         ShapeError: there are not as many services as arrivals.
-        InvalidValueError: arrivals descend, a service is negative, times are no whole numbers, or *workers* is not 1 or more.
+        InvalidValueError: arrivals descend, a service is negative, times are no whole numbers or reach beyond 292 years, or *workers* is not 1 or more.
 
     Source:
         Lindley (1952), "The theory of queues with a single server", Mathematical Proceedings of the Cambridge Philosophical Society 48, 277-289;
@@ -48,14 +51,16 @@ def lindley(arrivals: Sequence[int] | NDArray[Any], services: Sequence[int] | ND
         raise InvalidValueError(f"arrivals[{back[0] + 1}]", int(came[back[0] + 1]), f"times that ascend [ns]: the one before is {came[back[0]]}")
     if np.any(takes < 0):
         raise InvalidValueError("services", int(takes.min()), "times of zero or more [ns]")
-    if not isinstance(workers, Integral) or workers < 1:
-        raise InvalidValueError("workers", workers, "a whole number of 1 or more")
+    whole("workers", workers)
+    # Beyond 64 bits a sum becomes negative, without a word.
+    if came.size and max(abs(float(came[0])), abs(float(came[-1]))) + takes.sum(dtype=np.float64) >= LONGEST:
+        raise InvalidValueError("services", f"{takes.sum(dtype=np.float64):.3g} ns in all", "less than 292 years of work and time in all (2⁶³ ns)")
     return _one(came, takes) if workers == 1 else _many(came.tolist(), takes.tolist(), workers)
 
 
 def _whole(name: str, values: Sequence[int] | NDArray[Any]) -> Nanoseconds:
     array = np.asarray(values).ravel()
-    if array.size and array.dtype.kind not in "iu":
+    if array.size and (array.dtype.kind not in "iu" or array.max() >= LONGEST):
         raise InvalidValueError(name, array[:5].tolist(), "whole nanoseconds")
     return array.astype(np.int64)
 

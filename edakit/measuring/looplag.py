@@ -15,6 +15,7 @@ from edakit.clock import NS, to_ns
 from edakit.component import Component
 from edakit.errors import InvalidValueError
 from edakit.events import Context, Event, type_name
+from edakit.measuring.checks import expect, whole
 from edakit.measuring.handlings import Handling, handlings
 from edakit.measuring.onethread import OneThread, compute
 from edakit.measuring.progress import Progress
@@ -81,8 +82,9 @@ def loop_lag(handler: Handler, *, tasks: int = 1, clock: Literal["virtual", "wal
     Raises:
         InvalidValueError: *tasks* or a time makes no sense, or the handler fails in real time (in virtual time its exception is raised).
     """
-    if not isinstance(tasks, int) or tasks < 1:
-        raise InvalidValueError("tasks", tasks, "a whole number of 1 or more")
+    whole("tasks", tasks)
+    if clock not in {"virtual", "wall"}:
+        raise InvalidValueError("clock", clock, "'virtual' or 'wall'")
     if to_ns(every) == 0:
         raise InvalidValueError("every", every, "a number of seconds above zero")
     component = Component("loop", concurrency=tasks + 1, max_attempts=1)
@@ -151,8 +153,8 @@ def calmest_lags(handlers: Mapping[str, Handler], *, rounds: int = 2, clock: Lit
     Raises:
         InvalidValueError: *rounds* is not 1 or more, or as for `loop_lag`.
     """
-    if not isinstance(rounds, int) or rounds < 1:
-        raise InvalidValueError("rounds", rounds, "a whole number of 1 or more")
+    expect("handlers", handlers, Mapping, "handlers by name: {'asleep': handler}")
+    whole("rounds", rounds)
     runs: dict[str, list[LoopLag]] = {name: [] for name in handlers}
     with Progress(rounds * len(runs), "measuring the loop", "runs") as progress:
         for _ in range(rounds):

@@ -7,8 +7,10 @@ from random import Random
 from typing import Final
 
 from edakit.app import App
+from edakit.clock import to_ns
 from edakit.errors import InvalidValueError
 from edakit.events import Command, Event
+from edakit.measuring.checks import expect, positive
 from edakit.measuring.experiment import measure
 from edakit.measuring.run import Deliveries
 from edakit.measuring.workload import Arrivals, ClosedLoop, Each, Steady
@@ -33,6 +35,7 @@ def since_published(deliveries: Deliveries) -> Deliveries:
     Source:
         "Coordinated omission": Tene (2013), "How NOT to Measure Latency", Strange Loop.
     """
+    expect("deliveries", deliveries, Deliveries, "a run, or run.component('stock')")
     rows = deliveries.rows
     return Deliveries(deliveries.label, rows._replace(due_at=rows.published_at), deliveries.start_ns, deliveries.end_ns, deliveries.warmup)
 
@@ -67,10 +70,12 @@ def load_test(  # noqa: PLR0913 (each is one choice of the experiment)
     """
     if model not in LOAD_MODELS:
         raise InvalidValueError("model", model, f"one of {LOAD_MODELS}")
+    positive("rate", rate, "number of events per second")
     waits, held_up = model == LOAD_MODELS[0], model == LOAD_MODELS[1]
     on_time = Steady(rate, duration)  # made in each case: it refuses a rate that makes no sense
     arrivals: Arrivals = ClosedLoop(testers=1, every=1 / rate, duration=duration) if waits else on_time
     app = make_app(**{f"{component}_bound": BOUND, f"{component}_when_full": "wait"} if held_up else {})
+    to_ns(stall)  # refuses one that ends before it begins
     # Zero seconds are no stall; a pause and a resume at one time would be two actions without an order.
     at = {start: lambda app: app.pause(component), start + stall: lambda app: app.resume(component)} if stall else {}
     seen = measure(app, Each(arrivals, make), clock="virtual", seed=seed, at=at, label=model).component(component)

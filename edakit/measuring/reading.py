@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from edakit.clock import real
 from edakit.distributions import Constant, Distribution, Erlang, Exponential, HyperExponential
 from edakit.errors import InvalidValueError
 from edakit.measuring.approximation import MGc, mgc
+from edakit.measuring.checks import positive
 from edakit.measuring.statistics import backlog, mean, percentile
 from edakit.measuring.sweep import WARMUP, QueueSample, simulate_queue
 from edakit.measuring.workload import Poisson
@@ -27,11 +29,10 @@ def service_law(mean: float, variability: float) -> Distribution:
     Raises:
         InvalidValueError: *mean* is not above 0, or *variability* is negative, or between 0 and 1 and not one of 1/2, 1/3, 1/4 and so on.
     """
-    if not 0 < mean < math.inf:
-        raise InvalidValueError("mean", mean, "a number of seconds above 0")
-    if variability == 0:
+    positive("mean", mean, "number of seconds")
+    if real(variability) == 0:
         return Constant(mean)
-    if not 0 < variability < math.inf or (variability < 1 and not math.isclose(1 / variability, round(1 / variability), rel_tol=1e-9)):
+    if not 0 < real(variability) < math.inf or (variability < 1 and not math.isclose(1 / variability, round(1 / variability), rel_tol=1e-9)):
         raise InvalidValueError("variability", variability, "0, a fraction such as 1/2, 1/3 or 1/4, or a number of 1 or more")
     if variability < 1:
         return Erlang(round(1 / variability), mean)

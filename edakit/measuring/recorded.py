@@ -48,7 +48,7 @@ def save_recording(runs: Mapping[str, Run], about: Mapping[str, Mapping[str, str
     folder.mkdir(parents=True, exist_ok=True)
     for name, run in runs.items():
         run.trace.save(folder / _file(name))
-    kept = {name: {"run": {field: _plain(getattr(run, field)) for field in KEPT}, "about": dict(about[name])} for name, run in runs.items()}
+    kept = {name: {"run": {field: _plain(getattr(run, field)) for field in KEPT}, "about": dict(about.get(name, {}))} for name, run in runs.items()}
     (folder / ABOUT).write_text(json.dumps({"made": made, "runs": kept}, indent=1) + "\n", encoding="utf-8")
 
 

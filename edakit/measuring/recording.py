@@ -12,9 +12,10 @@ from typing import cast
 
 import msgspec
 
-from edakit.clock import NS
+from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 from edakit.events import Command, Event, EventMeta, Message, encode_body, type_name
+from edakit.measuring.checks import expect
 from edakit.measuring.errors import WorkloadLineError
 from edakit.measuring.workload import Workload
 
@@ -30,7 +31,9 @@ def record(workload: Workload, path: str | Path, *, seed: object = 0) -> int:
 
     Raises:
         EventTypeError, EventValueError: a message cannot travel as it is.
+        InvalidValueError: *workload* is none.
     """
+    expect("workload", workload, Workload, "messages with their times, such as Each(Poisson(rate=200, duration=60), make); the path comes after it")
     count = 0
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -51,18 +54,23 @@ class Playback:
 
     Raises:
         WorkloadLineError: a line is broken; it names file, line and what was found.
-        InvalidValueError: *speedup* is not above 0, or the file has no line.
+        InvalidValueError: *speedup* is not above 0 or so small that it takes more than thirty years, the file has no line, or *types* are no event classes.
         OSError: the file cannot be read.
     """
 
     def __init__(self, path: str | Path, types: Iterable[type[Message]], *, speedup: float = 1.0) -> None:
-        if not 0 < speedup < math.inf:
+        if not 0 < real(speedup) < math.inf:
             raise InvalidValueError("speedup", speedup, "a number above 0: 600 plays ten hours back in a minute")
         self.path, self.speedup = Path(path), speedup
-        self._types = {type_name(each): each for each in types}
+        known = list(types) if isinstance(types, Iterable) else [types]
+        if not all(isinstance(each, EventMeta) for each in known):
+            raise InvalidValueError("types", types, "the classes of the messages, in a list: [AddItem, CheckOut]")
+        self._types = {type_name(each): each for each in known}
         self._lines = list(self._read())
         if not self._lines:
             raise InvalidValueError("path", str(path), "a file with at least one line under its heading")
+        if self.duration > LONGEST:
+            raise InvalidValueError("speedup", speedup, f"a larger number: at this one it takes {self.duration:.2g} s, and {LONGEST:,} s are thirty years")
 
     @property
     def duration(self) -> float:

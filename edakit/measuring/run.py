@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edakit.clock import NS
-from edakit.errors import UnknownComponentError
-from edakit.events import Message, type_name
+from edakit.errors import InvalidValueError, UnknownComponentError
+from edakit.events import EventMeta, Message, type_name
 from edakit.measuring.rows import ENDS, Rows, rows_of
 from edakit.measuring.statistics import Array, after_warmup, backlog, mean, percentile, throughput
 from edakit.table import Table
-from edakit.trace import Publication, Trace
+from edakit.trace import OUTCOMES, Publication, Trace
 
 __all__ = ["Deliveries", "Run", "milliseconds"]
 
@@ -146,7 +146,13 @@ class Deliveries:
         return self.count("refused")
 
     def count(self, outcome: str) -> int:
-        """Return how many deliveries had this *outcome* (see `Trace`), the warm-up included [deliveries]."""
+        """Return how many deliveries had this *outcome* (see `Trace`), the warm-up included [deliveries].
+
+        Raises:
+            InvalidValueError: there is no such outcome.
+        """
+        if outcome not in OUTCOMES:
+            raise InvalidValueError("outcome", outcome, f"one of {', '.join(OUTCOMES)}")
         return int(np.count_nonzero(self.rows.outcome == outcome))
 
     def percentile(self, q: float) -> float:
@@ -263,7 +269,7 @@ class Run(Deliveries):
             UnknownComponentError: it got none.
         """
         mine = self.rows.component == name
-        if not mine.any():
+        if not isinstance(name, str) or not mine.any():
             raise UnknownComponentError(name, sorted(set(self.rows.component.tolist())))
         return Deliveries(name, self.rows.where(mine), self.start_ns, self.end_ns, self.warmup)
 
@@ -294,7 +300,12 @@ class Run(Deliveries):
 
         Returns:
             Shape (n,), one entry for each such event whose chain was due after the warm-up [s]; an order confirmed, say, after its check-out.
+
+        Raises:
+            InvalidValueError: *event_type* is no class of events, and no name of one.
         """
+        if not isinstance(event_type, str | EventMeta):
+            raise InvalidValueError("event_type", event_type, "a class of events or its name, such as OrderConfirmed or 'order.confirmed'")
         name = event_type if isinstance(event_type, str) else type_name(event_type)
         begun = {row.event: row.due_at for row in self.publications}
         begin = self.start_ns + round(self.warmup * NS)
@@ -304,7 +315,7 @@ class Run(Deliveries):
     def line(self) -> list[object]:
         """Return one line of a table about runs: see `COLUMNS`."""
         latency = _described(self.latency)[1:4]
-        return [self.events, _per_second(self.throughput), *latency, self.lost, self.twice, self.dead, self.unrouted]
+        return [self.events, None if math.isnan(self.throughput) else _per_second(self.throughput), *latency, self.lost, self.twice, self.dead, self.unrouted]
 
     @property
     def table(self) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from random import Random
 
 import numpy as np
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from edakit.clock import NS
 from edakit.distributions import Exponential
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import expect, whole
+from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.lindley import Nanoseconds, lindley
 from edakit.measuring.statistics import mean
 from edakit.measuring.workload import Poisson
@@ -30,12 +31,13 @@ def partition_of(key: str, partitions: int) -> int:
     """Return the partition to which the key of an event leads, from 0, as Kafka's own Java client and edakit compute it.
 
     Raises:
-        InvalidValueError: *partitions* is not 1 or more.
+        InvalidValueError: *partitions* is not 1 or more, or *key* is no text.
 
     Source:
         MurmurHash2 by Austin Appleby; `org.apache.kafka.common.utils.Utils.murmur2` and `toPositive`.
     """
-    _whole("partitions", partitions)
+    whole("partitions", partitions)
+    expect("key", key, str, "a text, such as the id of a cart")
     return (_murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
@@ -60,18 +62,14 @@ def consumer_of(partition: int, partitions: int, consumers: int) -> int:
     Source:
         `org.apache.kafka.clients.consumer.RangeAssignor`, for one topic.
     """
-    _whole("partitions", partitions)
-    _whole("consumers", consumers)
+    whole("partitions", partitions)
+    whole("consumers", consumers)
+    whole("partition", partition, 0)
     if not 0 <= partition < partitions:
         raise InvalidValueError("partition", partition, f"a number from 0 to {partitions - 1}")
     least, larger = divmod(partitions, consumers)
     border = larger * (least + 1)
     return partition // (least + 1) if partition < border else larger + (partition - border) // least
-
-
-def _whole(name: str, number: int) -> None:
-    if not isinstance(number, Integral) or number < 1:
-        raise InvalidValueError(name, number, "a whole number of 1 or more")
 
 
 @dataclass(frozen=True)
@@ -159,12 +157,14 @@ def share_out(*, partitions: int, consumers: int, rate: float = 200.0, takes: fl
 
     Raises:
         InvalidValueError: an argument is outside of what makes sense.
+        NothingMeasuredError: no event came: the rate is very low, or the time very short.
     """
-    if partitions:
-        _whole("partitions", partitions)
-    _whole("consumers", consumers)
+    whole("partitions", partitions, 0)
+    whole("consumers", consumers)
     random, law = Random(f"{seed}/sharing"), Exponential(takes)
     came = np.array(list(Poisson(rate, duration).due(random)), dtype=np.int64)
+    if not came.size:
+        raise NothingMeasuredError(f"the sharing at {rate:g} events/s for {duration:g} s")
     cart = np.array([int(random.random() * len(CARTS)) for _ in came], dtype=np.int64)
     busy = np.array([law.draw(random) for _ in came], dtype=np.int64)
     if not partitions:

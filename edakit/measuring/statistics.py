@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from numbers import Real
 from typing import Any, NamedTuple
@@ -11,21 +11,38 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
 from edakit.measuring.errors import NothingMeasuredError, ShapeError
 from edakit.measuring.student import student_t
 
-__all__ = ["Array", "Interval", "after_warmup", "backlog", "ecdf", "interval", "mean", "percentile", "throughput"]
+__all__ = ["Array", "Interval", "after_warmup", "backlog", "ecdf", "floats", "interval", "mean", "percentile", "throughput"]
 
 Array = NDArray[np.float64]
 
 
-def _floats(values: ArrayLike) -> Array:
-    return np.asarray(values, dtype=np.float64).ravel()
+def floats(values: ArrayLike, name: str = "values") -> Array:
+    """Return *values* as one row of numbers, shape (n,); what yields them one by one is taken too.
+
+    Raises:
+        InvalidValueError: they are no numbers.
+    """
+    try:
+        return np.asarray(list(values) if isinstance(values, Iterator) else values, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        raise InvalidValueError(name, values, "numbers, such as [0.1, 0.2]") from None
+
+
+def _known(values: ArrayLike, name: str) -> Array:
+    """Return *values* as `floats` does; NaN and infinity are refused."""
+    array = floats(values, name)
+    if not np.isfinite(array).all():
+        raise InvalidValueError(name, values, "finite numbers")
+    return array
 
 
 def _measured(values: ArrayLike, asked: str) -> Array:
-    array = _floats(values)
+    array = floats(values)
     if not array.size:
         raise NothingMeasuredError(asked)
     if np.isnan(array).any():
@@ -61,11 +78,11 @@ def percentile(values: ArrayLike, q: float) -> float:
     Source:
         Definition 1 in Hyndman and Fan (1996), "Sample Quantiles in Statistical Packages", The American Statistician 50, 361-365.
     """
-    if not 1 <= q <= 100:  # noqa: PLR2004 (percent)
+    if not 1 <= real(q) <= 100:  # noqa: PLR2004 (percent)
         raise InvalidValueError("q", q, "a percentage from 1 to 100, such as 99 for p99")
     array = np.sort(_measured(values, f"p{q:g}"))
     # As a fraction: 99.9 % of 1000 is rank 999, while 99.9 / 100 * 1000 rounds up to 1000.
-    rank = math.ceil(Fraction(str(q)) * array.size / 100)
+    rank = math.ceil(Fraction(str(+q)) * array.size / 100)
     return float(array[rank - 1])
 
 
@@ -99,9 +116,9 @@ def after_warmup(times: ArrayLike, warmup: float) -> NDArray[np.bool_]:
     Raises:
         InvalidValueError: *warmup* is negative, infinite or no number.
     """
-    if not 0 <= warmup < math.inf:
+    if not 0 <= real(warmup) < math.inf:
         raise InvalidValueError("warmup", warmup, "a number of seconds, zero or more")
-    return _floats(times) >= warmup
+    return floats(times, "times") >= warmup
 
 
 def throughput(done_at: ArrayLike, edges: ArrayLike) -> Array:
@@ -115,11 +132,11 @@ def throughput(done_at: ArrayLike, edges: ArrayLike) -> Array:
         Shape (m,), throughput [1/s].
 
     Raises:
-        InvalidValueError: *edges* do not ascend.
+        InvalidValueError: *edges* do not ascend, or are not finite.
     """
-    bins, done = _floats(edges), np.sort(_floats(done_at))
+    bins, done = floats(edges, "edges"), np.sort(floats(done_at, "done_at"))
     widths = np.diff(bins)
-    if not (widths.size and np.all(widths > 0)):
+    if not (widths.size and np.all(widths > 0) and np.isfinite(bins).all()):
         raise InvalidValueError("edges", np.round(bins, 6).tolist()[:10], "two or more times that ascend")
     return np.diff(np.searchsorted(done[~np.isnan(done)], bins, side="left")) / widths
 
@@ -137,13 +154,16 @@ def backlog(published_at: ArrayLike, done_at: ArrayLike, times: ArrayLike) -> ND
 
     Raises:
         ShapeError: *published_at* and *done_at* differ in length.
+        InvalidValueError: more was handled by some time than published, as when the two are swapped; or *times* are not finite.
 
     Source:
         L in Little (1961), "A Proof for the Queuing Formula: L = λW", Operations Research 9, 383-387.
     """
-    came, left, when = np.sort(_floats(published_at)), np.sort(_floats(done_at)), _floats(times)
+    came, left, when = np.sort(floats(published_at, "published_at")), np.sort(floats(done_at, "done_at")), _known(times, "times")
     if came.size != left.size:
         raise ShapeError("published_at", came.size, "done_at", left.size)
+    if (early := np.flatnonzero(left < came)).size:
+        raise InvalidValueError("done_at", float(left[early[0]]), f"times after those of publication ({came[early[0]]:g} s); are the two swapped?")
     left = left[~np.isnan(left)]
     return np.searchsorted(came, when, side="right") - np.searchsorted(left, when, side="right")
 
@@ -178,12 +198,12 @@ def interval(trials: Sequence[float] | NDArray[Any], level: float = 0.95) -> Int
         level: Share of such intervals that are to hold the true value [1].
 
     Raises:
-        InvalidValueError: there are fewer than two trials, one is NaN, or *level* is not between 0 and 1.
+        InvalidValueError: there are fewer than two trials, one is not finite, or *level* is not between 0 and 1.
 
     Source:
         Student (1908), "The Probable Error of a Mean", Biometrika 6, 1-25.
     """
-    values = _floats(trials).tolist()
+    values = _known(trials, "trials").tolist()
     if len(values) < 2:  # noqa: PLR2004 (one value has no spread)
         raise InvalidValueError("trials", values, "at least two values, each of a run with its own seed")
     centre = mean(values)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import whole
 
 __all__ = ["student_t", "within"]
 
@@ -43,10 +45,9 @@ def student_t(level: float, degrees: int) -> float:
     Raises:
         InvalidValueError: an argument is out of range.
     """
-    if not 0 < level < 1:
+    if not 0 < real(level) < 1:
         raise InvalidValueError("level", level, "a share between 0 and 1, such as 0.95")
-    if not isinstance(degrees, int) or degrees < 1:
-        raise InvalidValueError("degrees", degrees, "a whole number of 1 or more: one less than there are trials")
+    whole("degrees", degrees)
     high = 1.0
     for _ in range(_STEPS):
         if within(high, degrees) >= level:

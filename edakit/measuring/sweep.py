@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Integral
 from random import Random
 
 import numpy as np
 
 from edakit.app import App
-from edakit.clock import NS
+from edakit.clock import NS, real
 from edakit.distributions import Distribution, Exponential
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import expect, function, whole
 from edakit.measuring.experiment import measure_trials
 from edakit.measuring.lindley import Nanoseconds, lindley
 from edakit.measuring.progress import Progress
 from edakit.measuring.run import Run
-from edakit.measuring.statistics import Array, Interval, interval, mean
+from edakit.measuring.statistics import Array, Interval, floats, interval, mean
 from edakit.measuring.workload import Arrivals, Poisson, Workload
 
 __all__ = ["QueueSample", "RateSweep", "Sweep", "simulate_queue", "sweep_rate", "sweep_utilisation"]
 
+LAW = "a law of service times, such as Exponential(0.004)"
 WARMUP = 0.1
 """Share of a sweep's run that does not count: an empty queue has to fill to its usual length first [1]."""
 
@@ -83,8 +87,10 @@ def simulate_queue(arrivals: Arrivals, takes: Distribution, *, workers: int = 1,
         component: Whose service times are drawn; each component of a run has its own.
 
     Raises:
-        InvalidValueError: *workers* is not a whole number of 1 or more.
+        InvalidValueError: *workers* is not a whole number of 1 or more, *arrivals* or *takes* is something else, or the times reach beyond 292 years.
     """
+    expect("arrivals", arrivals, Arrivals, "arrivals, such as Poisson(rate=200, duration=60)")
+    expect("takes", takes, Distribution, LAW)
     came = np.fromiter(arrivals.due(Random(f"{seed}/workload")), dtype=np.int64)
     random = Random(f"{seed}/{component}")
     services = np.fromiter((takes.draw(random) for _ in range(came.size)), dtype=np.int64, count=came.size)
@@ -125,7 +131,7 @@ class Sweep:
 
     def _trials(self, level: float) -> Array:
         for index, known in enumerate(self.levels):
-            if math.isclose(known, level, rel_tol=1e-9):
+            if math.isclose(known, real(level), rel_tol=1e-9):
                 row: Array = self.waits[index]
                 return row
         raise InvalidValueError("level", level, f"one of those that were swept: {', '.join(f'{known:g}' for known in self.levels)}")
@@ -153,13 +159,16 @@ def sweep_utilisation(
         seed: Of the first trial.
 
     Raises:
-        InvalidValueError: a level is not above 0, its service takes no time, or there are no trials.
+        InvalidValueError: a level is not above 0, its service takes no time, there are no trials, or an argument is of another kind.
     """
-    service, levels = takes or Exponential(0.004), list(map(float, levels))  # also those of an array
+    service, levels = Exponential(0.004) if takes is None else takes, floats(levels, "levels").tolist()
+    expect("takes", service, Distribution, LAW)
+    function("arrivals", arrivals, "what makes arrivals of a rate and a duration: Poisson or Steady, without numbers")
+    whole("workers", workers)
+    expect("seed", seed, Integral, "a whole number: the next trial has the next one")
     if not levels or min(levels) <= 0 or not service.mean:
         raise InvalidValueError("levels", levels, "one or more numbers above 0, with a service that takes time")
-    if not isinstance(trials, int) or trials < 1:
-        raise InvalidValueError("trials", trials, "a whole number of 1 or more")
+    whole("trials", trials)
     rates = tuple(level * workers / service.mean for level in levels)
     waits: list[list[float]] = []
     try:
@@ -221,13 +230,15 @@ def sweep_rate(
     Raises:
         InvalidValueError: there is no rate, or as for `measure`.
     """
-    if not len(rates):
+    rates = floats(rates, "rates").tolist()
+    if not rates:
         raise InvalidValueError("rates", rates, "one rate or more [1/s]")
+    function("workload", workload, "a function that makes the workload of a rate, such as lambda rate: Each(Poisson(rate, 60), make)")
     runs: list[tuple[Run, ...]] = []
-    with Progress(len(rates) * trials, "sweeping", "runs") as progress:
+    with suppress(KeyboardInterrupt), Progress(len(rates) * trials, "sweeping", "runs") as progress:
         for rate in rates:
             found = measure_trials(make_app, workload(rate), trials=trials, seed=seed, warmup=warmup)
-            if found[-1].interrupted:
+            if found[-1].interrupted or len(found) < trials:
                 break
             runs.append(tuple(found))
             progress.add(trials)

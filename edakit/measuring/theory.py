@@ -8,21 +8,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import positive, whole
 from edakit.measuring.errors import NoClosedFormError, OverloadError
 from edakit.measuring.statistics import Array
 
 __all__ = ["MG1", "MM1", "Law", "MMc", "Queue", "mg1", "mm1", "mmc"]
-
-
-def _positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise InvalidValueError(name, value, "a finite number above 0")
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Law:
         Raises:
             InvalidValueError: *q* is not from 1 to below 100.
         """
-        if not 1 <= q < 100:  # noqa: PLR2004 (percent)
+        if not 1 <= real(q) < 100:  # noqa: PLR2004 (percent)
             raise InvalidValueError("q", q, "a percentage from 1 to below 100, such as 99 for p99")
         low, high = 0.0, 1.0 / min(self.first, self.second)
         if float(self.share(0.0)) >= q / 100:
@@ -84,7 +80,7 @@ class Queue(ABC):
     service_rate: float
 
     def __post_init__(self) -> None:
-        _positive("service_rate", self.service_rate)
+        positive("service_rate", self.service_rate)
 
     @property
     @abstractmethod
@@ -107,7 +103,7 @@ class Queue(ABC):
         Raises:
             InvalidValueError: *rate* [1/s] is negative, infinite or no number.
         """
-        if not 0 <= rate < math.inf:
+        if not 0 <= real(rate) < math.inf:
             raise InvalidValueError("rate", rate, "events per second, zero or more")
         busy = rate / self.capacity
         # 250 a second and 1/0.004 may differ in the last digit, and a wait of 10^16 s would be told for it.
@@ -177,8 +173,7 @@ class MMc(Queue):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.workers, Integral) or self.workers < 1:
-            raise InvalidValueError("workers", self.workers, "a whole number of 1 or more")
+        whole("workers", self.workers)
 
     @property
     def label(self) -> str:
@@ -257,7 +252,7 @@ class MG1(Queue):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.scv < math.inf:
+        if not 0 <= real(self.scv) < math.inf:
             raise InvalidValueError("scv", self.scv, "a finite number, zero or more: 0 for constant service, 1 for exponential")
 
     @property

@@ -6,15 +6,16 @@ All times are whole nanoseconds from the start of the run, drawn from a `random.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol, runtime_checkable
 
-from edakit.clock import NS, to_ns
+from edakit.clock import NS, real, to_ns
 from edakit.distributions import Exponential
 from edakit.errors import InvalidValueError
 from edakit.events import Command, Event
+from edakit.measuring.checks import expect, function, positive, whole
 
 __all__ = ["Arrivals", "Burst", "ClosedLoop", "DayProfile", "Each", "Poisson", "Steady", "Workload"]
 
@@ -50,11 +51,6 @@ class Workload(Protocol):
         ...
 
 
-def _positive(name: str, value: float, unit: str) -> None:
-    if not 0 < value < math.inf:
-        raise InvalidValueError(name, value, f"a number of {unit} above 0")
-
-
 @dataclass(frozen=True)
 class Steady:
     """Arrivals at equal distances, the first at once.
@@ -71,14 +67,14 @@ class Steady:
     duration: float
 
     def __post_init__(self) -> None:
-        _positive("rate", self.rate, "events per second")
-        _positive("duration", self.duration, "seconds")
+        positive("rate", self.rate, "number of events per second")
+        positive("duration", self.duration, "number of seconds")
 
     def due(self, random: Random) -> Iterator[int]:  # noqa: ARG002 (one signature for all arrivals)
         """Yield when each of them comes, ascending [ns]."""
         end, number = to_ns(self.duration), 0
         # Multiplied, not added up: rounding errors do not pile up over a million events.
-        while (time := round(number * NS / self.rate)) < end:
+        while (time := round(min(number * NS / self.rate, end))) < end:
             yield time
             number += 1
 
@@ -99,8 +95,8 @@ class Poisson:
     duration: float
 
     def __post_init__(self) -> None:
-        _positive("rate", self.rate, "events per second")
-        _positive("duration", self.duration, "seconds")
+        positive("rate", self.rate, "number of events per second")
+        positive("duration", self.duration, "number of seconds")
 
     def due(self, random: Random) -> Iterator[int]:
         """Yield when each of them comes, ascending [ns]."""
@@ -133,19 +129,19 @@ class Burst:
     duration: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate < math.inf:
+        if not 0 <= real(self.rate) < math.inf:
             raise InvalidValueError("rate", self.rate, "a number of events per second, 0 or more")
-        _positive("peak", self.peak, "events per second")
-        _positive("length", self.length, "seconds")
-        _positive("duration", self.duration, "seconds")
+        positive("peak", self.peak, "number of events per second")
+        positive("length", self.length, "number of seconds")
+        positive("duration", self.duration, "number of seconds")
         # In nanoseconds, because 0.1 + 0.2 is more than 0.3.
-        if not 0 <= self.start < self.duration or to_ns(self.start) + to_ns(self.length) > to_ns(self.duration):
+        if not 0 <= real(self.start) < self.duration or to_ns(self.start) + to_ns(self.length) > to_ns(self.duration):
             raise InvalidValueError("start and length", (self.start, self.length), f"a burst that begins at 0 s or later and ends by {self.duration:g} s")
 
     def due(self, random: Random) -> Iterator[int]:
         """Yield when each of them comes, ascending [ns]."""
         after = max(0.0, self.duration - self.start - self.length)
-        yield from _pieces(random, [(self.start, self.rate), (self.length, self.peak), (after, self.rate)])
+        yield from _pieces(random, [(self.start, self.rate), (self.length, self.peak), (after, self.rate)], to_ns(self.duration))
 
 
 @dataclass(frozen=True)
@@ -164,9 +160,13 @@ class DayProfile:
     day_length: float | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.per_hour) or any(not 0 <= events < math.inf for events in self.per_hour) or not any(self.per_hour):
-            raise InvalidValueError("per_hour", list(self.per_hour), "for each hour how many events come, 0 or more, and not 0 for all")
-        _positive("day_length", self.duration, "seconds")
+        hours = tuple(self.per_hour) if isinstance(self.per_hour, Iterable) else ()
+        if any(not 0 <= real(events) < math.inf for events in hours) or not any(hours):
+            raise InvalidValueError(
+                "per_hour", self.per_hour if hours == () else list(hours), "for each hour how many events come, 0 or more, and not 0 for all"
+            )
+        object.__setattr__(self, "per_hour", hours)
+        positive("day_length", self.duration, "number of seconds")
 
     @property
     def duration(self) -> float:
@@ -176,11 +176,11 @@ class DayProfile:
     def due(self, random: Random) -> Iterator[int]:
         """Yield when each of them comes, ascending [ns]."""
         hour = self.duration / len(self.per_hour)
-        yield from _pieces(random, [(hour, events / hour) for events in self.per_hour])
+        yield from _pieces(random, [(hour, events / hour) for events in self.per_hour], to_ns(self.duration))
 
 
-def _pieces(random: Random, pieces: Sequence[tuple[float, float]]) -> Iterator[int]:
-    """Yield Poisson arrivals whose rate is constant on each of the (length [s], rate [1/s]) *pieces*.
+def _pieces(random: Random, pieces: Sequence[tuple[float, float]], end_ns: int) -> Iterator[int]:
+    """Yield Poisson arrivals before *end_ns* [ns] whose rate is constant on each of the (length [s], rate [1/s]) *pieces*.
 
     Source:
         Time is stretched until the rate is 1: Çinlar (1975), "Introduction to Stochastic Processes", on non-stationary Poisson processes.
@@ -190,7 +190,9 @@ def _pieces(random: Random, pieces: Sequence[tuple[float, float]]) -> Iterator[i
         end, time = begin + length, begin
         while left <= (end - time) * rate and rate:
             time += left / rate
-            yield to_ns(time)
+            if (due := to_ns(time)) >= end_ns:  # in the last half nanosecond, or where the lengths add up to a hair too much
+                return
+            yield due
             left = -math.log(1.0 - random.random())
         left -= (end - time) * rate
         begin = end
@@ -216,10 +218,9 @@ class ClosedLoop:
     duration: float = 10.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.testers, int) or self.testers < 1:
-            raise InvalidValueError("testers", self.testers, "a whole number of 1 or more")
-        _positive("every", self.every, "seconds")
-        _positive("duration", self.duration, "seconds")
+        whole("testers", self.testers)
+        positive("every", self.every, "number of seconds")
+        positive("duration", self.duration, "number of seconds")
 
     def due(self, random: Random) -> Iterator[int]:  # noqa: ARG002 (as Steady.due)
         """Refuse: the answers decide when the next message is due.
@@ -239,10 +240,17 @@ class Each:
     Args:
         arrivals: When they come: Steady, Poisson, Burst, DayProfile or a ClosedLoop.
         make: Called with the number of the arrival, from 0, and a `random.Random` of its own; returns the message.
+
+    Raises:
+        InvalidValueError: *arrivals* are none, or *make* cannot be called.
     """
 
     arrivals: Arrivals
     make: Callable[[int, Random], Event | Command]
+
+    def __post_init__(self) -> None:
+        expect("arrivals", self.arrivals, Arrivals, "arrivals, such as Poisson(rate=200, duration=60); make= comes after them")
+        function("make", self.make, "a function of the arrival's number and a random.Random that returns the message")
 
     @property
     def duration(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from random import Random
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -48,7 +49,7 @@ class Shoppers:
         catalogue: What is bought; popular products more often.
 
     Raises:
-        InvalidValueError: a step is unknown, a number negative, or more is taken out than put in.
+        InvalidValueError: a step is unknown, a number negative, more is taken out than put in, or an argument is of another kind.
     """
 
     def __init__(
@@ -59,11 +60,17 @@ class Shoppers:
         think: Distribution | None = Uniform(1, 10),  # noqa: B008 (a frozen value)
         catalogue: Catalogue | None = None,
     ) -> None:
+        if not isinstance(journey, Mapping):
+            raise InvalidValueError("journey", journey, f"steps with how often each: {dict(JOURNEY)}")
         unknown = [step for step in journey if step not in JOURNEY]
-        if unknown or any(not isinstance(count, int) or count < 0 for count in journey.values()) or not sum(journey.values()):
+        if unknown or any(not isinstance(count, Integral) or count < 0 for count in journey.values()) or not sum(journey.values()):
             raise InvalidValueError("journey", dict(journey), f"how often (0, 1, 2, …) a shopper does each of: {', '.join(JOURNEY)}")
         if journey.get("remove", 0) > journey.get("add", 0):
             raise InvalidValueError("journey", dict(journey), "no more 'remove' than 'add': what is not in the cart cannot be taken out")
+        if not hasattr(arrivals, "due"):
+            raise InvalidValueError("arrivals", arrivals, "when shoppers come, such as Poisson(rate=200, duration=60)")
+        if not (think is None or isinstance(think, Distribution)):
+            raise InvalidValueError("think", think, "a law of times, such as Uniform(1, 10), or None")
         self.catalogue = catalogue or synthetic_catalogue()
         if journey.get("add", 0) > len(self.catalogue.products):
             raise InvalidValueError("journey", dict(journey), f"at most {len(self.catalogue.products)} times 'add', as many as there are products")
