@@ -162,7 +162,7 @@ def test_what_is_of_another_kind_is_refused_before_anything_begins(make):
         make()
 
 
-@pytest.mark.parametrize("wrong", ["abc", None, [[1], [2, 3]], {"a": 1}, [1j], object()], ids=repr)
+@pytest.mark.parametrize("wrong", ["abc", None, [[1], [2, 3]], {"a": 1}, [1j], object()], ids=lambda wrong: type(wrong).__name__)
 @pytest.mark.parametrize("ask", [m.mean, m.ecdf, m.interval, lambda x: m.percentile(x, 50), lambda x: m.throughput([1], x), lambda x: m.backlog([0], [1], x)])
 def test_what_holds_no_numbers_is_refused_by_a_statistic(ask, wrong):
     with warnings.catch_warnings(), pytest.raises(InvalidValueError, match="; give "):
