@@ -96,10 +96,7 @@ class Running:
         self.here(components)
         others = [component for component in components if self._needs_thread(component)]
         if (others and self.workers) or not self._turn.acquire(blocking=False):
-            raise VirtualTimeError(
-                "the app runs already, and a second run would wait for its own end, or move the clock of the first; "
-                "publish, and let the run that is on handle the event"
-            )
+            raise VirtualTimeError("the app runs already, and a second run would wait for its end or move its clock; publish, and that run handles the event")
         beside: list[Workers] = []
         try:
             with self._changing:

@@ -271,7 +271,7 @@ def test_a_handler_that_runs_its_own_app_beside_the_loop_is_refused(tmp_path):
     app = App(component, broker=f"sqlite:///{tmp_path}/shop.db")
     app.publish(CartItemAdded(cart_id="c-1"))
 
-    with pytest.raises(VirtualTimeError, match="wait for its own end"):
+    with pytest.raises(VirtualTimeError, match="wait for its end"):
         app.run_until_idle()
     app.close()
 
