@@ -14,8 +14,7 @@ from uuid import uuid4
 
 import kombu
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from confluent_kafka import KafkaError
 from kombu.exceptions import MessageStateError
 
 from edakit import App, Bus, CapabilityError, Component
@@ -23,23 +22,15 @@ from edakit.brokers import start
 from edakit.errors import BrokerError, BrokerURLError, UncertainError
 from edakit.events import ID, KEY, TYPE
 from edakit.transports.address import parse_url
+from edakit.transports.kafka_errors import explained
+from edakit.transports.kafka_kombu import Transport
+from edakit.transports.kafka_producer import Publisher
+from edakit.transports.kafka_progress import Progress
+from edakit.transports.kafka_wire import content, key_of, type_of, wire_headers
 from tests.conformance.helpers import added, numbers, opened, queue, taker, until
 from tests.real_brokers import require_installed
 from tests.shop_language import AddItem, CartItemAdded, OrderPlaced, cart_component, recorder
 from tests.tls import CERTIFICATES, tls_server
-
-if "kafka" not in os.environ.get("EDAKIT_REQUIRE", "").split(","):
-    pytest.importorskip("confluent_kafka")
-
-
-from confluent_kafka import KafkaError
-
-from edakit.transports.kafka_consumer import KafkaSubscription
-from edakit.transports.kafka_errors import explained
-from edakit.transports.kafka_kombu import Transport
-from edakit.transports.kafka_marks import Mark
-from edakit.transports.kafka_producer import Publisher
-from edakit.transports.kafka_wire import content, key_of, type_of, wire_headers
 
 ROOT = Path(__file__).parents[1]
 
@@ -183,46 +174,6 @@ def test_a_bus_tells_no_number_of_queues(url):
     bus.close()
 
 
-# What is done, and what of it may be committed.
-
-
-def test_the_low_water_mark_is_contiguous_however_handlers_finish():
-    mark = Mark()
-    assert (mark.low, mark.news) == (-1, None)
-    for offset in (3, 4, 6, 7):
-        mark.fetch(offset)
-    mark.done(4)
-    mark.done(7)
-    assert (mark.low, mark.unacked, mark.span) == (3, 2, 4)
-    mark.done(3)
-    assert (mark.low, mark.unacked, mark.span) == (6, 1, 2), "what was skipped is no gap"
-    mark.done(6)
-    assert (mark.low, mark.unacked, mark.span) == (8, 0, 0)
-
-
-def test_what_is_passed_over_moves_the_mark_and_never_past_what_is_not_done():
-    mark = Mark()
-    mark.skip(10)
-    assert mark.low == 10
-    mark.fetch(10)
-    mark.skip(12)
-    assert (mark.next, mark.low) == (12, 10)
-    mark.done(10)
-    assert mark.low == 12
-
-
-@given(st.permutations(range(12)), st.sets(st.integers(0, 11)))
-def test_no_offset_is_committed_before_all_below_it_are_done(order, skipped):
-    mark, done = Mark(), set(skipped)
-    for offset in range(12):
-        mark.skip(offset + 1) if offset in skipped else mark.fetch(offset)
-    for offset in order:
-        if offset not in skipped:
-            mark.done(offset)
-            done.add(offset)
-        assert mark.low == min(set(range(13)) - done)
-
-
 # Records.
 
 
@@ -345,7 +296,7 @@ def test_a_message_of_a_partition_that_went_to_somebody_else_cannot_be_acked(url
 
 
 def test_what_was_handled_before_a_partition_goes_is_committed_before_it_goes(url, monkeypatch):
-    monkeypatch.setattr(KafkaSubscription, "_is_time", lambda self, *, idle: False)  # at no other time
+    monkeypatch.setattr(Progress, "due", lambda self, now, *, idle: False)  # at no other time
     with opened(url, url) as (bus, other):
         queue(bus)
         bus.publish_many(added(number, str(number)) for number in range(60))
@@ -449,5 +400,12 @@ def test_a_shop_runs_over_tls(certificates):
             app.publish_many(CartItemAdded(cart_id=str(number)) for number in range(500))
             app.send(AddItem(cart_id="small"))
             until(lambda: len(mailed) == 501)
+        plain = f"kafka://localhost:{node.state.ports['tls']}"
+        for use in (plain, plain.replace("//", "//ada:secret@")):
+            with pytest.raises(BrokerError, match="the port speaks TLS only; write kafkas://"):
+                Bus(use)
+        for use in (f"kafkas://localhost:{node.port}", f"kafkas://ada:secret@localhost:{node.port}"):
+            with pytest.raises(BrokerError, match="the port speaks no TLS; write kafka://"):
+                Bus(use)
         with pytest.raises(BrokerError, match="no secure connection"):
             App(broker=secure.replace("localhost", "127.0.0.1")).publish(CartItemAdded(cart_id="c-1"))

@@ -1,30 +1,29 @@
-"""One Kafka cluster as this process reaches it: settings, topics, offsets, and its errors in sentences."""
+"""One Kafka cluster as this process reaches it: topics, offsets, and its errors in sentences."""
 
 from __future__ import annotations
 
-import ctypes
-import logging
 import os
 import threading
 import time
 import warnings
-import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edakit.errors import BrokerError, ForkedError
-from edakit.transports.kafka_errors import PATIENCE, explained, refuses
+from edakit.transports import kafka_clients as clients
+from edakit.transports.kafka_errors import PATIENCE, explained, other_protocol, refuses
+from edakit.transports.kafka_listener import speaks_plainly, speaks_tls
+from edakit.transports.kafka_marks import Place
 
-__all__ = ["PATIENCE", "Cluster", "Place"]
+__all__ = ["PATIENCE", "Cluster"]
 
 _C = TypeVar("_C")
 _T = TypeVar("_T")
-Place = tuple[str, int]
-"""A topic and one of its partitions."""
 
 _SOON = 0.05  # before a question is put again [s]
 _TRY = 2.0  # how long an answer is waited for before that [s]
@@ -50,36 +49,6 @@ _PASSING = frozenset(
 )
 """What is heard while a cluster is starting, or while a topic is new."""
 
-# Without a logger librdkafka's threads would print.
-_logger = logging.getLogger("edakit.kafka")
-_logger.addHandler(logging.NullHandler())
-
-# librdkafka's threads do not survive a fork, and its destructor waits for them: the child must never run it.
-_clients: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-class _Producer(Producer):  # type: ignore[misc]  # typed in part
-    """A producer that can be referred to weakly.
-
-    Attributes:
-        fatal: Why it can do no more.
-    """
-
-    fatal: KafkaError | None = None
-
-
-class _Consumer(Consumer):  # type: ignore[misc]  # as above
-    """A consumer that can be referred to weakly."""
-
-
-def _keep_for_ever() -> None:
-    for client in list(_clients):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_for_ever)
-
 
 class Cluster:
     """One cluster. Any thread may call any method.
@@ -95,27 +64,26 @@ class Cluster:
         self.shown = f"{address.scheme}://{address.name}"
         self.user = address.login.user
         self._process = os.getpid()
-        self._settings = _settings(address)
+        self._name, self._settings = address.name, clients.settings(address)
         self._trouble: KafkaError | None = None
+        self._known = False
         self._lock = threading.Lock()
-        self._members: dict[str, Consumer] = {}
+        self._members: dict[str, clients.Member] = {}
         self._admin: AdminClient = self._client(AdminClient, {})
 
     def producer(self, settings: Mapping[str, Any]) -> Producer:
         """Make a producer."""
-        return self._client(_Producer, settings)
+        return self._client(clients.Sender, settings)
 
-    def consumer(self, settings: Mapping[str, Any]) -> Consumer:
+    def consumer(self, settings: Mapping[str, Any]) -> clients.Member:
         """Make a consumer."""
-        return self._client(_Consumer, settings)
+        return self._client(clients.Member, settings)
 
     def _client(self, kind: Callable[[dict[str, Any]], _C], settings: Mapping[str, Any]) -> _C:
         try:
-            made = kind({**self._settings, "error_cb": self._note, **settings})
+            return clients.made(kind, {**self._settings, "error_cb": self._note, **settings})
         except KafkaException as error:
             raise BrokerError(self.shown, f"the client cannot be made: {error.args[0].str()}", "correct the address") from None
-        _clients.add(made)
-        return made
 
     def _note(self, error: KafkaError) -> None:
         # What a refusal says is worth more than "all brokers are down", which follows.
@@ -191,20 +159,36 @@ class Cluster:
                 answer = call()
             except KafkaException as error:
                 self._admin.poll(0)  # has `_note` called
+                self._protocol()
                 if refuses(self._trouble) or error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise self.error(error.args[0], doing, name) from None
                 time.sleep(_SOON)
             else:
-                self._trouble = None
+                self._trouble, self._known = None, True
                 return answer
+
+    def _protocol(self) -> None:
+        """Make sure, until the cluster has answered once, that its port does not speak the other protocol: with TLS where the address says without.
+
+        Raises:
+            BrokerError: it does.
+        """
+        if self._known:
+            return
+        tls = self._settings["security.protocol"].endswith("SSL")
+        if speaks_plainly(self._name) if tls else speaks_tls(self._name):
+            raise other_protocol(self.shown, tls=not tls) from None
 
     # librdkafka's administrator ends the process (an assertion, its issue 4605) when a group's coordinator goes away, so offsets are asked of consumers.
 
-    def _member(self, group: str) -> Consumer:
+    def _member(self, group: str) -> clients.Member:
         """Return a consumer that does not join *group*, to read and to set its offsets."""
         with self._lock:
             if group not in self._members:
-                self._members[group] = self.consumer({"group.id": group, "enable.auto.commit": False})
+                answers: deque[tuple[KafkaError | None, list[TopicPartition]]] = deque(maxlen=1)
+                settings = {"group.id": group, "enable.auto.commit": False, "on_commit": lambda *answer: answers.append(answer)}
+                self._members[group] = self.consumer(settings)
+                self._members[group].answers = answers
             return self._members[group]
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
@@ -241,12 +225,21 @@ class Cluster:
         """Be the one member of *group* that has the only partition of *topic*; who comes meanwhile waits, after a death until its *session* ends [s].
 
         The group gives a partition to another member only when the one that had it has let go, or has not polled for five minutes; this one does neither.
+
+        Raises:
+            BrokerError: the cluster does not answer, or the topic has been removed.
         """
         settings = {"group.id": group, "enable.auto.commit": False, "session.timeout.ms": int(session * 1000), "partition.assignment.strategy": "range"}
         member = self.consumer(settings)
         try:
             member.subscribe([topic])
+            asked = time.monotonic()
             while not member.assignment():
+                if time.monotonic() - asked > _TRY:
+                    # Whoever waits for another one may do so for long, and for a cluster that is away not: the member itself would try for ever.
+                    if not self.partitions(topic):
+                        raise self.error(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), "join the group", topic)
+                    asked = time.monotonic()
                 if (heard := member.poll(_SOON)) and (reason := heard.error()) and reason.code() not in _PASSING:
                     raise self.error(reason, "join the group", group)
             yield
@@ -257,13 +250,14 @@ class Cluster:
         """Set what a consumer group without members has committed."""
         wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
         asked = self._member(group)
-        self._again("set offsets of", group, lambda: _whole(asked.commit(offsets=wanted, asynchronous=False)))
+        self._again("set offsets of", group, lambda: _set(asked, wanted))
 
     def close(self) -> None:
         """Close what reads and sets offsets."""
         with self._lock:
-            while self._members:
-                self._members.popitem()[1].close()
+            members = list(self._members.values())
+            self._members.clear()
+        clients.close(members)
 
     def error(self, reason: KafkaError, doing: str, name: str = "") -> BrokerError:
         """Return what *reason* means to whoever wanted to do something with the topic or group *name*."""
@@ -278,29 +272,21 @@ def _whole(partitions: list[TopicPartition]) -> list[TopicPartition]:
     return partitions
 
 
+def _set(asked: clients.Member, wanted: list[TopicPartition]) -> None:
+    """Commit; librdkafka itself would wait without end for an answer, or for somebody who may give one."""
+    _whole(asked.committed(wanted, timeout=_TRY))
+    asked.answers.clear()
+    asked.commit(offsets=wanted, asynchronous=True)
+    deadline = time.monotonic() + _TRY
+    while not asked.answers:
+        if time.monotonic() > deadline:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        asked.poll(_SOON)
+    error, done = asked.answers.pop()
+    if error is not None:
+        raise KafkaException(error)
+    _whole(done)
+
+
 def _names(partitions: Iterable[TopicPartition]) -> str:
     return ", ".join(dict.fromkeys(each.topic for each in partitions))
-
-
-def _settings(address: Any) -> dict[str, Any]:
-    """Return what all clients have in common."""
-    secure, options = address.scheme == "kafkas", address.options
-    settings: dict[str, Any] = {
-        "bootstrap.servers": address.name,
-        "client.id": "edakit",
-        "log_level": 2,  # what matters comes through error_cb
-        "logger": _logger,
-        "allow.auto.create.topics": False,
-        "socket.timeout.ms": int(PATIENCE * 1000),
-        "socket.connection.setup.timeout.ms": 5000,
-        "reconnect.backoff.ms": 50,
-        "reconnect.backoff.max.ms": 1000,
-        "security.protocol": ("SASL_" if address.login.user else "") + ("SSL" if secure else "PLAINTEXT"),
-    }
-    if address.login.user:
-        # Without TLS a password must not travel as it is.
-        mechanism = options.get("mechanism", "PLAIN" if secure else "SCRAM-SHA-256")
-        settings |= {"sasl.mechanism": mechanism, "sasl.username": address.login.user, "sasl.password": address.login.password}
-    if "ca" in options:
-        settings["ssl.ca.location"] = options["ca"]
-    return settings

@@ -1,47 +1,31 @@
-"""Who takes records of one queue: a member of its consumer group with a thread that polls, and a low-water mark for each partition."""
+"""Who takes records of one queue: a member of its consumer group, with a thread that polls."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from kombu.exceptions import MessageStateError
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from edakit.transports.kafka_cluster import PATIENCE, Cluster, Place
-from edakit.transports.kafka_errors import LASTING, changed
-from edakit.transports.kafka_marks import Mark
+from edakit.transports.kafka_clients import PARTING
+from edakit.transports.kafka_cluster import Cluster
+from edakit.transports.kafka_errors import LASTING, PATIENCE, changed, jumped
+from edakit.transports.kafka_held import HELD, Held
+from edakit.transports.kafka_marks import Mark, Place
 from edakit.transports.kafka_message import Message
-from edakit.transports.kafka_wire import content
+from edakit.transports.kafka_progress import COMMIT_EVERY, Progress
+from edakit.transports.kafka_wire import content, headers_of
 
-__all__ = ["KafkaSubscription"]
+__all__ = ["BLOCK", "COMMIT_EVERY", "HELD", "SPAN", "KafkaSubscription"]
 
 BLOCK: Final = 500
 """How many records are taken from librdkafka at a time."""
 
-HELD: Final = 3000
-"""How many records wait here for a worker before their partitions are paused; they are resumed at half of it."""
-
-HELD_BYTES: Final = 8 * 1024 * 1024
-"""As HELD, in bytes of their bodies."""
-
 SPAN: Final = 10_000
 """How many records behind one that is not done may be handled before their partition is paused: so many at most come twice after a crash."""
-
-COMMIT_EVERY: Final = 0.05
-"""How long what is done waits to be committed while more arrives [s]; with nothing to do it is committed at once."""
-
-ANSWERED: Final = 5.0
-"""How long the answer to a commit is waited for before it is sent again [s]; a cluster that restarts may forget one."""
-
-PARTING: Final = 4.0
-"""How long a close waits for the last commit and for the group; a cluster that is away gets no more, and the thread ends by itself later [s]."""
 
 GRACE: Final = 1.0
 """How long a partition that goes to another consumer waits for the handlers that have an event of it [s]."""
@@ -61,7 +45,6 @@ class KafkaSubscription:
         session: How long the partitions of a consumer that was killed wait for another one [s].
 
     Attributes:
-        taken: What was handed out and is neither acked nor given back.
         trouble: Why nothing will come any more.
     """
 
@@ -79,17 +62,10 @@ class KafkaSubscription:
         self.cluster, self.queue, self.group, self.topics = cluster, queue, group, topics
         self.duplicate, self._wanted, self._now_ns = duplicate, wanted, now_ns
         self.lock = threading.RLock()
-        self.taken: dict[Message, None] = {}
         self.trouble: BaseException | None = None
         self.on_close: Callable[[], object] = _nothing
-        self._buffer: deque[Message] = deque()
-        self._bytes = 0
-        self._delayed: list[tuple[int, int, Message]] = []
-        self._marks: dict[Place, Mark] = {}
+        self._held, self._progress = Held(), Progress()
         self._paused: set[Place] = set()
-        self._numbers = itertools.count()
-        self._committed_at = 0.0
-        self._sent: dict[Place, tuple[int, int]] = {}
         self._wake: Callable[[], None] | None = None
         self._closing = False
         self._consumer: Consumer = cluster.consumer({**_settings(group, session), "on_commit": self._answered})
@@ -105,69 +81,57 @@ class KafkaSubscription:
         if self.trouble is not None and not self._closing:
             raise self.trouble
         with self.lock:
-            if self._delayed and self._delayed[0][0] <= self._now_ns():
-                message = heapq.heappop(self._delayed)[2]
-            elif self._buffer:
-                message = self._buffer.popleft()
-                self._bytes -= len(message.body)
-            else:
-                return None
-            self.taken[message] = None
-            message.mark.seen = max(message.mark.seen, message.offset + 1)
+            message = self._held.take(self._now_ns())
+            if message is not None:
+                message.mark.seen = max(message.mark.seen, message.offset + 1)
             return message
 
     def ack(self, message: Message) -> None:
         """Note that *message* is done; committed with others in a moment."""
         with self.lock:
-            mark = self._release(message)
+            self._held.release(message)
             message._state = "ACK"
-            mark.done(message.offset)
+            message.mark.done(message.offset)
 
     def give_back(self, message: Message, due_ns: int, attempt: int) -> None:
         """Hold *message* until it is due [ns]."""
         with self.lock:
-            self._release(message)
-            heapq.heappush(self._delayed, (due_ns, next(self._numbers), message.again(attempt)))
+            self._held.release(message)
+            self._held.delay(message.again(attempt), due_ns)
         if self._wake is not None:
             self._wake()
-
-    def _release(self, message: Message) -> Mark:
-        if message not in self.taken:
-            raise MessageStateError(f"message {message.offset} of {message.place} is not this consumer's any more")
-        del self.taken[message]
-        return self._marks[message.place]
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have *wake* called for each message that arrives, and now for each that is there."""
         with self.lock:
             self._wake = wake
-            there = len(self)
+            there = len(self._held)
         for _ in range(there):
             wake()
 
     def next_due_ns(self) -> int | None:
         """When the earliest message that waits for its time is due [ns]."""
         with self.lock:
-            return self._delayed[0][0] if self._delayed else None
+            return self._held.next_due_ns
 
     @property
     def in_flight(self) -> int:
         """How many messages were taken and are not yet acked [messages]."""
-        return len(self.taken)
+        return len(self._held.taken)
 
     def __len__(self) -> int:
-        return len(self._buffer) + len(self._delayed)
+        return len(self._held)
 
     def progress(self) -> dict[Place, tuple[int, int]]:
         """Return of each partition that this consumer has the offset behind what it fetched, and how much of that is not done [records]."""
         with self.lock:
-            return {place: (mark.next, mark.unacked) for place, mark in self._marks.items() if mark.next >= 0}
+            return self._progress.fetched
 
     @property
     def caught_up(self) -> bool:
         """Whether it has partitions, and has read each of them once to its end or to a message."""
         with self.lock:
-            return bool(self._marks) and all(mark.next >= 0 for mark in self._marks.values())
+            return self._progress.caught_up
 
     def leave(self) -> None:
         """Begin to end it, without waiting."""
@@ -196,30 +160,24 @@ class KafkaSubscription:
             with suppress(KafkaException, RuntimeError):
                 consumer.close()  # calls `_revoked`
             with self.lock:
-                self._drop(list(self._marks))
+                self._drop(set(self._progress.marks))
 
     def _turn(self, consumer: Consumer) -> None:
-        record = consumer.poll(self._patience())
+        # Nobody wakes this thread: it looks more often while there is something to commit or to resume.
+        record = consumer.poll(0.01 if self._paused or self._progress.behind else 0.1)
         if record is not None:
             self._take([record, *consumer.consume(BLOCK, 0)])
-        if self._is_time(idle=record is None):
-            self._commit(list(self._marks))
+        if self._progress.due(time.monotonic(), idle=record is None):
+            self._commit(set(self._progress.marks))
         self._throttle(consumer)
 
-    def _is_time(self, *, idle: bool) -> bool:
-        """Whether what is done is to be committed now."""
-        return idle or time.monotonic() - self._committed_at > COMMIT_EVERY
-
-    def _patience(self) -> float:
-        # Nobody wakes this thread: it looks more often while there is something to commit or to resume.
-        busy = self._paused or any(mark.low > mark.committed[0] for mark in tuple(self._marks.values()))
-        return 0.01 if busy else 0.1
-
-    def _take(self, records: Iterable[Any]) -> None:
+    def _take(self, records: Collection[Any]) -> None:
         with self.lock:
             arrived = [message for record in records if (message := self._open(record)) is not None]
-            self._buffer.extend(arrived)
-            self._bytes += sum(len(message.body) for message in arrived)
+            self._held.add(arrived)
+        for record in records:
+            if record.error() is not None:
+                self._trouble(record.error(), (record.topic(), record.partition()), record.offset())
         wake = self._wake
         if wake is not None:
             for _ in arrived:
@@ -229,56 +187,80 @@ class KafkaSubscription:
         """Return a message where the record is for this queue."""
         place, offset, error = (record.topic(), record.partition()), record.offset(), record.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            self._trouble(error, record.topic())
             return None
-        mark = self._marks.get(place)
+        mark = self._progress.marks.get(place)
         if mark is None or offset < mark.next:
             return None  # of a partition that was taken away
         if error is not None:
             mark.skip(offset)
             return None
-        headers = record.headers()
+        headers = headers_of(record)
         if not self._wanted(place[0], headers):
             mark.skip(offset + 1)
             return None
         mark.fetch(offset)
         return Message(content(record.value(), headers, record.key()), place, offset, mark, self)
 
-    def _trouble(self, error: KafkaError, topic: str | None) -> None:
+    def _trouble(self, error: KafkaError, place: Place, offset: int) -> None:
         # Only what does not pass by itself: librdkafka goes on trying to reach a cluster that is away.
-        if error.fatal() or error.code() in LASTING:
-            self._give_up(self.cluster.error(error, "consume", topic or self.group))
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._begin_anew(place, offset)
+        elif error.fatal() or error.code() in LASTING:
+            self._give_up(self.cluster.error(error, "consume", place[0] or self.group))
 
     def _give_up(self, error: BaseException) -> None:
         self.trouble = error
         if self._wake is not None:
             self._wake()
 
+    def _begin_anew(self, place: Place, offset: int) -> None:
+        """Begin at the start of what a partition has, where there is no *offset* any more; tell it where that leaves out events, or brings some again.
+
+        It ends this consumer, since nobody asks for the errors of one that works. The group's offset is set on the way, so that the next one goes on.
+        """
+        start, end = self.cluster.starts([place])[place], self.cluster.ends([place])[place]
+        with self.lock:
+            self._drop({place})
+            mark = self._progress.marks[place] = Mark()
+            mark.skip(start)
+        if start <= offset <= end:  # nothing was committed, and `_committed` had no answer; or the topic grew meanwhile
+            self._consumer.incremental_unassign([TopicPartition(*place)])
+            self._consumer.incremental_assign([TopicPartition(*place, start)])
+        else:
+            self._give_up(jumped(self.cluster.shown, self.queue, place, offset, start, end))
+
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        before = self._seen_before(partitions)
+        partitions = self._committed(partitions)
         with self.lock:
             for each in partitions:
-                place = (each.topic, each.partition)
-                self._marks[place] = Mark(before.get(place, -1))
+                self._progress.marks[each.topic, each.partition] = Mark(_seen(each.metadata))
+        consumer.incremental_assign(partitions)
+        consumer.resume(partitions)  # librdkafka keeps a partition paused that was so when it went to somebody else
         unknown = sorted({each.topic for each in partitions if each.partition >= self.topics[each.topic]})
         if unknown:
             self._give_up(changed(self.cluster.shown, unknown[0], self.topics[unknown[0]]))
 
-    def _seen_before(self, partitions: list[TopicPartition]) -> dict[Place, int]:
-        """Return what whoever had these partitions before wrote beside its offsets; without it nothing is lost, only `redelivered` is not known."""
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Return where the group is in these partitions, with what it had seen of each; at its start where nothing was committed.
+
+        Without an answer librdkafka asks again by itself, so nothing is lost: only `redelivered` is not known.
+        """
         try:
-            found = self._consumer.committed(partitions, timeout=PATIENCE)
+            found: list[TopicPartition] = self._consumer.committed(partitions, timeout=PATIENCE)
         except KafkaException:
-            return {}
-        return {(each.topic, each.partition): int(each.metadata) for each in found if each.metadata and each.metadata.isascii() and each.metadata.isdigit()}
+            return partitions
+        for each in found:
+            if each.offset < 0 and each.error is None:
+                each.offset = OFFSET_BEGINNING
+        return found
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Let the handlers finish that have an event of these partitions, commit what is done, drop the rest."""
         places = {(each.topic, each.partition) for each in partitions}
         deadline = time.monotonic() + (0 if self._closing else GRACE)
         with self.lock:
-            self._drop_waiting(places)
-        while any(message.place in places for message in tuple(self.taken)) and time.monotonic() < deadline:
+            self._held.drop_waiting(places)
+        while self._held.worked_on(places) and time.monotonic() < deadline:
             time.sleep(0.005)
         self._commit(places, wait=True)
         with self.lock:
@@ -287,39 +269,24 @@ class KafkaSubscription:
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Others have these partitions already: nothing of them can be committed."""
         with self.lock:
-            self._drop([(each.topic, each.partition) for each in partitions])
+            self._drop({(each.topic, each.partition) for each in partitions})
 
-    def _drop_waiting(self, places: Iterable[Place]) -> None:
-        gone = set(places)
-        self._buffer = deque(message for message in self._buffer if message.place not in gone)
-        self._bytes = sum(len(message.body) for message in self._buffer)
-        self._delayed = [entry for entry in self._delayed if entry[2].place not in gone]
-        heapq.heapify(self._delayed)
+    def _drop(self, places: Collection[Place]) -> None:
+        self._held.drop(places)
+        for place in places:
+            self._progress.marks.pop(place, None)
+        self._paused.difference_update(places)
 
-    def _drop(self, places: Iterable[Place]) -> None:
-        gone = set(places)
-        self._drop_waiting(gone)
-        for message in [message for message in self.taken if message.place in gone]:
-            message._state = "REQUEUED"
-            del self.taken[message]
-        for place in gone:
-            self._marks.pop(place, None)
-        self._paused -= gone
-
-    def _commit(self, places: Iterable[Place], *, wait: bool = False) -> None:
-        """Commit how far these partitions are done, all in one request, and one at a time; what cannot be committed now is tried again.
+    def _commit(self, places: Collection[Place], *, wait: bool = False) -> None:
+        """Commit how far these partitions are done, all in one request; what cannot be committed now is tried again.
 
         Waited for only where the partitions go: librdkafka may wait for a cluster for ever, and meanwhile this thread would poll nothing.
         """
-        now = time.monotonic()
-        if self._sent and not wait and now - self._committed_at < ANSWERED:
-            return
-        self._committed_at = now
         with self.lock:
-            self._sent = {place: state for place in places if (mark := self._marks.get(place)) is not None and (state := mark.news) is not None}
-        if not self._sent:
+            news = self._progress.send(time.monotonic(), places)
+        if not news:
             return
-        offsets = [TopicPartition(*place, low, metadata=str(seen)) for place, (low, seen) in self._sent.items()]
+        offsets = [TopicPartition(*place, low, metadata=str(seen)) for place, (low, seen) in news.items()]
         try:
             done = self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as error:
@@ -329,23 +296,20 @@ class KafkaSubscription:
                 self._answered(None, done)
 
     def _answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        """Take note of what the cluster says to the last commit."""
-        sent, self._sent = self._sent, {}
-        if error is not None:
-            self._trouble(error, None)
-            return
+        """Take note of what the cluster says to a commit."""
         with self.lock:
-            for each in partitions:
-                place = (each.topic, each.partition)
-                if each.error is None and place in self._marks and place in sent and sent[place][0] == each.offset:
-                    self._marks[place].committed = sent[place]
+            if error is None and all(each.error is None for each in partitions):
+                self._progress.answered({(each.topic, each.partition): (each.offset, _seen(each.metadata)) for each in partitions})
+            else:
+                self._progress.failed()
+        if error is not None:
+            self._trouble(error, ("", 0), 0)
 
     def _throttle(self, consumer: Consumer) -> None:
         """Pause what has brought more than can be handled, and resume it when half of that is done; the group does not notice."""
         with self.lock:
-            waiting, held = len(self._buffer), self._bytes
-            full = waiting >= HELD or held >= HELD_BYTES or (bool(self._paused) and (waiting > HELD // 2 or held > HELD_BYTES // 2))
-            wanted = {place for place, mark in self._marks.items() if full or mark.span >= SPAN}
+            full = self._held.full(before=bool(self._paused))
+            wanted = {place for place, mark in self._progress.marks.items() if full or mark.span >= SPAN}
             pause, resume = wanted - self._paused, self._paused - wanted
             self._paused = wanted
         if pause:
@@ -358,6 +322,11 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _seen(metadata: str | None) -> int:
+    """Return what whoever committed had seen of a partition, as it wrote beside the offset; -1 where that is not known."""
+    return int(metadata) if metadata and metadata.isascii() and metadata.isdigit() else -1
+
+
 def _settings(group: str, session: float) -> dict[str, Any]:
     return {
         "group.id": group,
@@ -367,7 +336,7 @@ def _settings(group: str, session: float) -> dict[str, Any]:
         "socket.timeout.ms": 5000,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",  # where a queue begins was committed when it was declared; a partition that was added later begins at its start
+        "auto.offset.reset": "error",  # see `_begin_anew`
         "enable.partition.eof": True,
         "topic.metadata.refresh.interval.ms": 5000,
         "fetch.queue.backoff.ms": 10,  # otherwise it pauses for a second where its queue was full

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError
 
 from edakit.errors import BrokerError, PermissionDeniedError, UncertainError
 
-__all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "refuses"]
+__all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "jumped", "other_protocol", "refuses"]
 
 PATIENCE: Final = 10.0
 """How long the cluster may take to answer before that is an error [s]."""
@@ -45,7 +45,10 @@ _SENTENCES = {
     KafkaError._UNKNOWN_PARTITION: _GONE,
     KafkaError.INVALID_REPLICATION_FACTOR: ("topic {name} cannot be made: {why}", "start more brokers, or have default.replication.factor lowered"),
     KafkaError.POLICY_VIOLATION: ("topic {name} may not be made as it was asked for: {why}", "have it made by who runs the cluster, or use another namespace"),
-    KafkaError.MSG_SIZE_TOO_LARGE: ("a message for {name} is larger than it takes ({why})", "send less, or raise max.message.bytes of the topic"),
+    KafkaError.MSG_SIZE_TOO_LARGE: (
+        "a message for {name}, or a batch of small ones (64 KiB), is larger than it takes ({why})",
+        "send less, or raise max.message.bytes of the topic",
+    ),
     KafkaError.INVALID_SESSION_TIMEOUT: ("group {name}: {why}", "choose session= in the address within the limits of the broker"),
 }
 
@@ -94,3 +97,21 @@ def changed(shown: str, topic: str, known: int) -> BrokerError:
         f"topic {topic!r} has other partitions than the {known} that it had: events of one key may be in two of them now, and their order is lost",
         "make a new App when what is in the topic was handled; choose the number of partitions (partitions=) before the first event",
     )
+
+
+def jumped(shown: str, queue: str, place: tuple[str, int], offset: int, start: int, end: int) -> BrokerError:
+    """Return the error of a *queue* whose next *offset* in a partition is not between the *start* and the *end* of what that has."""
+    where, again = f"partition {place[1]} of topic {place[0]!r}", "start it again: it goes on with what is there"
+    if offset < start:
+        deleted = f"what stood at offsets {offset:,} to {start - 1:,} in {where} was deleted before {queue!r} read it"
+        return BrokerError(shown, deleted, f"{again}; raise retention.ms of the topic if a queue may wait for so long")
+    return BrokerError(
+        shown, f"{where} ends at offset {end:,}, and {queue!r} had come to {offset:,}: it was made anew, or has lost its end", f"{again}, from the start"
+    )
+
+
+def other_protocol(shown: str, *, tls: bool) -> BrokerError:
+    """Return the error of an address whose port speaks Kafka's protocol, with *tls* or without, and not as the address says."""
+    if tls:
+        return BrokerError(shown, "the port speaks TLS only", "write kafkas:// in the address, or the port at which it speaks without TLS (9092 as a rule)")
+    return BrokerError(shown, "the port speaks no TLS", "write kafka:// in the address, or the port at which it speaks TLS (9093 as a rule)")

@@ -18,14 +18,14 @@ import kombu
 
 from edakit.capabilities import BROKERS
 from edakit.errors import BrokerError, CapabilityError
-from edakit.transports.kafka_cluster import PATIENCE, Cluster, Place
+from edakit.transports.kafka_cluster import PATIENCE, Cluster
 from edakit.transports.kafka_consumer import KafkaSubscription
 from edakit.transports.kafka_errors import changed
-from edakit.transports.kafka_marks import Mark
+from edakit.transports.kafka_marks import Mark, Place
 from edakit.transports.kafka_message import Message
 from edakit.transports.kafka_producer import Publisher, Report
 from edakit.transports.kafka_reader import merged, numbered
-from edakit.transports.kafka_wire import Headers, content, key_of, type_of, wire_headers
+from edakit.transports.kafka_wire import Headers, content, headers_of, key_of, type_of, wire_headers
 from edakit.transports.link import EXCHANGE, Link, Logged
 from edakit.transports.routing import Exchange
 
@@ -38,7 +38,8 @@ _WINDOW = 5000  # how many records `publish_many` has under way at a time
 _SOON = 0.05  # before it is looked again whether a topic or an offset is there [s]
 _LOOK_EVERY = 5.0  # how often a publisher makes sure that its topic is as it was [s]; librdkafka itself looks every 300 s
 _LOG = {"message.timestamp.type": "LogAppendTime"}  # so that a replay can merge partitions
-_KEPT = {"retention.ms": "-1"}  # dead letters stay until they are moved
+_ROOM = {"max.message.bytes": str(8 * 1024 * 1024)}  # a dead letter is larger than what it was, which may have been as large as the log takes
+_KEPT = {"retention.ms": "-1", **_ROOM}  # dead letters stay until they are moved
 
 
 class KafkaLink(Link):
@@ -124,15 +125,18 @@ class KafkaLink(Link):
         if bound is not None:
             BROKERS["kafka"].need("bounds", "bound a queue")
         with self._lock:
-            made = self._make(self._topic(queue), 1, _KEPT if "." in queue else {})
+            made = self._make(self._topic(queue), 1, _KEPT if "." in queue else _ROOM)
             if "." not in queue:
                 self._begin(queue, made=made)
 
     def _begin(self, queue: str, *, made: bool) -> None:
-        """Commit where a new queue begins: at the end of the log. Who made its topic does that; others wait until it is done, lest it be done twice."""
+        """Commit where a new queue begins: at the end of the log. Who made its topic does that; others wait until it is done, lest it be done twice.
+
+        A queue whose topic was only removed is no new one: it goes on where it was.
+        """
         group = self._prefix + queue
         places = [(self.log, number) for number in range(self._partitions[self.log])]
-        if made:
+        if made and not self.cluster.committed(group, places):
             self.cluster.commit(group, self.cluster.ends(places))
             return
         deadline = time.monotonic() + PATIENCE / 2
@@ -190,7 +194,7 @@ class KafkaLink(Link):
     def replay(self, offset: int = 0) -> Iterator[Logged]:
         """Yield what was published, from *offset* to what is the end now, in the order in which the cluster got it (by the millisecond)."""
         for number, record in numbered(self.cluster, self.log, self._partitions[self.log], offset):
-            headers = record.headers()
+            headers = headers_of(record)
             body, found, content_type, encoding, _ = content(record.value(), headers, record.key())
             yield Logged(number, type_of(headers) or "", body, found, content_type, encoding)
 
@@ -211,9 +215,13 @@ class KafkaLink(Link):
     def _waiting(self, queue: str) -> tuple[dict[Place, int], dict[Place, int]]:
         """Return where what waits in a queue begins and ends."""
         places = self._places(queue)
+        return self._begins(queue, places), self.cluster.ends(places)
+
+    def _begins(self, queue: str, places: Iterable[Place]) -> dict[Place, int]:
+        """Return where what waits begins: behind what was committed, and what was deleted does not wait."""
+        places = list(places)
         committed = {} if "." in queue else self.cluster.committed(self._prefix + queue, places)
-        ends, starts = self.cluster.ends(places), self.cluster.starts(places)
-        return {place: max(starts[place], committed.get(place, 0)) for place in places}, ends
+        return {place: max(start, committed.get(place, 0)) for place, start in self.cluster.starts(places).items()}
 
     def browse(self, queue: str) -> list[Any]:
         """Return what waits."""
@@ -222,7 +230,7 @@ class KafkaLink(Link):
     def _browse(self, queue: str, starts: Mapping[Place, int], ends: Mapping[Place, int]) -> Iterator[Message]:
         wanted = self._wanted(queue)
         for record in merged(self.cluster, starts, ends):
-            headers = record.headers()
+            headers = headers_of(record)
             if wanted(record.topic(), headers):
                 yield Message(content(record.value(), headers, record.key()), (record.topic(), record.partition()), record.offset(), Mark())
 
@@ -276,10 +284,8 @@ class KafkaLink(Link):
             here |= subscription.progress()
         if all(place in here for place in places):
             return here
-        away = [place for place in places if place not in here]
-        known = {} if "." in queue else self.cluster.committed(self._prefix + queue, away)
-        starts = self.cluster.starts(place for place in away if place not in known)
-        return {place: here.get(place) or (known.get(place, starts.get(place, 0)), 0) for place in places}
+        begin = self._begins(queue, [place for place in places if place not in here])
+        return {place: here.get(place) or (begin[place], 0) for place in places}
 
     def _subscriptions(self, queue: str) -> list[KafkaSubscription]:
         return [each for each in tuple(self._open) if isinstance(each, KafkaSubscription) and each.queue == queue]

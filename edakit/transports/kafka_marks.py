@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Mark"]
+__all__ = ["Mark", "Place"]
+
+Place = tuple[str, int]
+"""A topic and one of its partitions."""
 
 
 class Mark:
@@ -12,7 +15,7 @@ class Mark:
 
     Attributes:
         next: Offset behind the last record that was fetched; -1 while none was.
-        committed: What the group's offset was set to, and `seen` with it; -1 while that was not done.
+        committed: What the group's offset was set to, and `seen` with it; -1 while that is not known.
         seen: Offset behind the last record that was handed out, here or by who had the partition before.
         before: What `seen` was when this consumer got the partition: records before it are delivered again.
     """

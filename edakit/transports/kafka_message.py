@@ -8,8 +8,7 @@ from kombu.exceptions import MessageStateError
 from kombu.message import Message as KombuMessage
 
 from edakit.transports.broker import Content
-from edakit.transports.kafka_cluster import Place
-from edakit.transports.kafka_marks import Mark
+from edakit.transports.kafka_marks import Mark, Place
 
 __all__ = ["Message"]
 

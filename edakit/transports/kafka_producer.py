@@ -68,6 +68,8 @@ class Publisher:
             "message.timeout.ms": int(PATIENCE * 1000),
             "retry.backoff.ms": 50,
             "queue.buffering.max.kbytes": 32 * 1024,
+            "message.max.bytes": 1_000_000_000,  # the most that can be set: how large a message may be is the topic's matter
+            "batch.size": 64 * 1024,  # a topic refuses a batch as if it were one message; larger ones are no faster
             "statistics.interval.ms": 0,
         }
         return self._cluster.producer(settings)

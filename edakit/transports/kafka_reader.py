@@ -10,7 +10,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from edakit.errors import BrokerError
-from edakit.transports.kafka_cluster import PATIENCE, Cluster, Place
+from edakit.transports.kafka_cluster import PATIENCE, Cluster
+from edakit.transports.kafka_marks import Place
 
 __all__ = ["merged", "numbered", "read"]
 

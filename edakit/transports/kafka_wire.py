@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from operator import methodcaller
 from typing import Any, Final
 
 from edakit.codec import CONTENT_TYPE
 from edakit.events import KEY, TYPE
 from edakit.transports.broker import Content
 
-__all__ = ["Headers", "content", "key_of", "type_of", "wire_headers"]
+__all__ = ["Headers", "content", "headers_of", "key_of", "type_of", "wire_headers"]
 
 Headers = list[tuple[str, Any]]
 """Headers of a record: names may repeat, values are bytes (texts when sent), or None."""
@@ -28,6 +29,7 @@ _KEPT = (str, bytes, type(None))
 _PLAIN = frozenset(_KEPT)
 _MOST_NAMES = 1000  # header names that are remembered; a stranger may make up any number
 
+_headers = methodcaller("headers")
 _to_wire: dict[str, str] = {}
 _from_wire: dict[str, str] = {}
 
@@ -60,6 +62,17 @@ def key_of(headers: Mapping[str, Any]) -> bytes | None:
     """Return the record's key: what decides about its partition."""
     key = headers.get(KEY)
     return key.encode() if isinstance(key, str) else None
+
+
+def headers_of(record: Any) -> Headers | None:
+    """Return the headers of a record that was read; none where one of their names is no text, so that it is buried as no event."""
+    # There confluent-kafka 2.16 returns a list that ends the process when it is looked into, and sets an exception. `record.headers()` may miss that: Python's
+    # faster call of a method does not look for one that comes with a result. And it is asked once only: later it returns the list alone.
+    try:
+        found: Headers | None = _headers(record)
+    except SystemError:
+        return None
+    return found
 
 
 def type_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
