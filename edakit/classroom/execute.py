@@ -1,4 +1,4 @@
-"""Run a notebook from beginning to end, in a kernel of its own that cannot hang for ever."""
+"""Run a notebook from beginning to end, in a kernel of its own that cannot hang for ever, and cannot fill the memory with what it prints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets.config import Config
@@ -20,6 +21,8 @@ __all__ = ["CELL_SECONDS", "SECONDS", "CellFailedError", "NotebookStuckError", "
 
 CELL_SECONDS = 60  # a cell [s]
 SECONDS = 300.0  # a whole chapter, whatever its cells say [s]
+GRACE = 10  # for a cell that was told to stop [s]
+MOST_OUTPUT = 10_000_000  # a cell; the largest picture of a chapter has less than a tenth of it [characters]
 ATTEMPTS = 2  # nbclient missed the end of a cell in 2 of 16 runs of notebooks with widgets
 
 
@@ -45,7 +48,15 @@ class CellFailedError(EdakitError):
         return f"a cell of {self.name} failed; mend it, or tag it raises-exception if that is its lesson\n{self.problem}"
 
 
-def execute(notebook: Any, path: Path, *, keep_going: bool = False, variables: Mapping[str, str] | None = None, seconds: float = SECONDS) -> Any:
+def execute(
+    notebook: Any,
+    path: Path,
+    *,
+    keep_going: bool = False,
+    variables: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+    cell_seconds: int = CELL_SECONDS,
+) -> Any:
     """Return a copy of *notebook* with the outputs of a run.
 
     Args:
@@ -54,31 +65,66 @@ def execute(notebook: Any, path: Path, *, keep_going: bool = False, variables: M
         keep_going: Whether the cells after one that failed run too.
         variables: Set in the kernel's environment on top of this one.
         seconds: When to give up on the whole [s].
+        cell_seconds: When to interrupt a cell [s].
 
     Raises:
         CellFailedError: a cell raised, and *keep_going* is off.
-        NotebookStuckError: it was still running after *seconds* (a cell: after a minute), twice; or the kernel died.
+        NotebookStuckError: it was still running after *seconds*; a cell would not stop, twice; or the kernel died.
     """
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | dict(variables or {})
     for attempt in range(1, ATTEMPTS + 1):
+        client = _client(copy.deepcopy(notebook), path, cell_seconds, keep_going=keep_going)
         try:
-            return _execute_once(copy.deepcopy(notebook), path, keep_going=keep_going, variables=variables or {}, seconds=seconds)
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                return runner.run(_until(seconds, client, environment))
         except CellExecutionError as error:
             raise CellFailedError(path.name, str(error)) from None
-        except (CellTimeoutError, TimeoutError) as error:
+        except CellTimeoutError:
             if attempt == ATTEMPTS:
-                raise NotebookStuckError(path.name, str(error).strip() or f"still running after {seconds:g} s") from None
-        except DeadKernelError as error:
-            raise NotebookStuckError(path.name, f"{error} (out of memory, or a cell that ends the process)") from None
+                raise NotebookStuckError(path.name, f"{client.at} does not stop when it is interrupted") from None
+        except TimeoutError:
+            raise NotebookStuckError(path.name, f"still running after {seconds:g} s, at {client.at}") from None
+        except DeadKernelError:
+            raise NotebookStuckError(path.name, f"its kernel died at {client.at} (out of memory, or a cell that ends the process)") from None
         except NoSuchKernel:
             raise NotebookStuckError(path.name, "there is no Python kernel for Jupyter; install again (make install)") from None
     raise AssertionError
 
 
-def _execute_once(notebook: Any, path: Path, *, keep_going: bool, variables: Mapping[str, str], seconds: float) -> Any:
-    client = NotebookClient(
+class _Client(NotebookClient):
+    """A client that interrupts a cell which runs or prints without end, and goes on with the next as after any other error."""
+
+    at = "its beginning"
+    seconds = CELL_SECONDS
+    _printed = 0
+    _interrupt: asyncio.Future[Any] | None = None
+
+    async def async_execute_cell(self, cell: Any, *where: Any, **options: Any) -> Any:
+        self.at = f"the cell that begins with `{next(iter(cell.source.strip().splitlines()), '')[:80]}`"
+        self._printed = 0
+        alarm = asyncio.get_running_loop().call_later(self.seconds, self._stop_cell)
+        try:
+            return await super().async_execute_cell(cell, *where, **options)
+        finally:
+            alarm.cancel()
+
+    def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
+        before, self._printed = self._printed, self._printed + len(str(msg["content"]))
+        if self._printed <= MOST_OUTPUT or msg["msg_type"] == "error":
+            return super().output(outs, msg, display_id, cell_index)
+        if before <= MOST_OUTPUT:
+            self._stop_cell()
+        return None
+
+    def _stop_cell(self) -> None:
+        self._interrupt = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))  # type: ignore[union-attr]  # a cell runs in a kernel
+
+
+def _client(notebook: Any, path: Path, seconds: int, *, keep_going: bool) -> _Client:
+    client = _Client(
         notebook,
         kernel_name="python3",
-        timeout=CELL_SECONDS,
+        timeout=seconds + GRACE,
         allow_errors=keep_going,
         coalesce_streams=True,
         record_timing=False,
@@ -87,9 +133,8 @@ def _execute_once(notebook: Any, path: Path, *, keep_going: bool, variables: Map
         resources={"metadata": {"path": str(path.parent)}},
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # otherwise each kernel warns that other users of this machine could listen
     )
-    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | dict(variables)
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        return runner.run(_until(seconds, client, environment))
+    client.seconds = seconds
+    return client
 
 
 class _Loop(asyncio.SelectorEventLoop):
