@@ -25,7 +25,7 @@ COMMANDS = {
     "shop": ("edakit.shop.command", "look at a shop whose components run elsewhere"),
     "brokers": ("edakit.brokers.command", "start, stop and find RabbitMQ and Kafka on this machine"),
     "release": ("edakit.classroom.release", "for teachers: write the students' copies of all chapters"),
-    "grade": ("edakit.classroom.grade", "for teachers: run students' copies and count their points"),
+    "grade": ("edakit.classroom.gradebook", "for teachers: run students' copies and count their points"),
     "rerun": ("edakit.classroom.rerun", "for authors: run the solved chapters again and save what changed"),
 }
 

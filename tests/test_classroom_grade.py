@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_output
 
 from edakit import cli
 from edakit.classroom import copies
-from edakit.classroom.execute import NotebookStuckError, execute
+from edakit.classroom.execute import MOST_OUTPUT, NotebookStuckError, execute
 from edakit.classroom.files import read_notebook
 from edakit.classroom.grade import Grade, grade
 from edakit.classroom.rerun import alt_text, code_digest, rerun, tidy
@@ -34,7 +36,7 @@ THREE = "three = ...\n### BEGIN SOLUTION\nthree = 3\n### END SOLUTION"
 
 
 def solved(*, two=TWO):
-    return code(CHECKS), answer("1", two), check("1", "check_two(two)"), answer("2", THREE), check("2", "check_three(three)", points=3)
+    return code(CHECKS), answer("00_1", two), check("00_1", "check_two(two)"), answer("00_2", THREE), check("00_2", "check_three(three)", points=3)
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_some_points_are_enough_where_less_is_asked_for(course, capsys):
 def test_checks_that_a_student_has_changed_copied_or_lost_are_put_back(course):
     cells = [*solved(two="def two():\n    return 3")]
     cells[2].source = "from edakit.classroom.exercises import Verdict\nVerdict(check_two.exercise, 'passed', '')"
-    copied = check("1", cells[2].source)
+    copied = check("00_1", cells[2].source)
     handed_in = save(course / "00_mine.ipynb", *cells[:3], copied, cells[3])
 
     grades = grade(handed_in, course / "notebooks" / "00_first.ipynb")
@@ -83,9 +85,68 @@ def test_a_cell_that_fails_costs_its_own_exercise_only(course):
 
     first, second = grade(handed_in)
 
-    assert (first.exercise, first.points, first.full) == ("check_1", 0, 2)
-    assert "NameError" in first.says
+    assert (first.exercise, first.points, first.full) == ("00.1", 0, 2)
+    assert first.says.startswith("not yet: NameError: name 'two' is not defined; before it: SyntaxError: ")
     assert second.points == 3
+
+
+def test_a_check_that_was_moved_before_its_answer_looks_at_it_all_the_same(course):
+    chapter, answered, checked, *others = solved()
+    handed_in = save(course / "00_mine.ipynb", chapter, checked, answered, *others)
+
+    assert [each.points for each in grade(handed_in, course / "notebooks" / "00_first.ipynb")] == [2, 3]
+
+
+def test_a_name_that_a_student_has_given_to_something_else_is_the_courses_check_again(tmp_path):
+    begin = code("from edakit.classroom.checks.ch06 import check_06_1")
+    task = answer("06_1", "def wait(rate, takes, variability):\n    return 0.0"), check("06_1", "check_06_1(wait)")
+    chapter = save(tmp_path / "06_solved.ipynb", begin, *task)
+    generous = code("from edakit.classroom.exercises import Verdict\nabout = check_06_1.exercise\ncheck_06_1 = lambda _: Verdict(about, 'passed', '')")
+    handed_in = save(tmp_path / "mine.ipynb", begin, generous, *task)
+
+    assert [each.points for each in grade(handed_in)] == [2]
+    assert [each.points for each in grade(handed_in, chapter)] == [0]
+
+
+def test_a_renamed_copy_is_graded_by_the_chapter_that_it_comes_from(course, capsys):
+    save(course / "notebooks" / "06_other.ipynb", code("from edakit import App"), check("06_1", "1"))
+    save(course / "hand in" / "06 Jörg.ipynb", *solved())
+    save(course / "hand in" / "homework.ipynb", *solved(two="def two():\n    return 3")[:2], check("00_1", "check_two(lambda: 2)", points=50))
+
+    assert cli.main(["grade", "hand in"]) == 1
+
+    said = capsys.readouterr().out
+    assert "2 of 2 correct, 5 of 5 points." in said
+    assert "0 of 2 correct, 0 of 5 points." in said
+
+
+def test_students_are_told_apart_by_their_folders_and_a_broken_notebook_costs_nobody_else(course, capsys):
+    for student in ("ann", "bob"):
+        save(course / "in" / student / "00_first.ipynb", *solved())
+    (course / "in" / "ann" / "odd.ipynb").write_text('{"nbformat": 4, "nbformat_minor": 99, "metadata": {}, "cells": 7}', encoding="utf-8")
+    save(course / "in" / ".ipynb_checkpoints" / "00_first.ipynb", *solved())
+
+    assert cli.main(["grade", "in", "--csv", "points.csv"]) == 1
+
+    ann, odd, bob = (str(Path("in") / name) for name in ("ann/00_first.ipynb", "ann/odd.ipynb", "bob/00_first.ipynb"))
+    overview = capsys.readouterr().out.partition("3 notebooks")[2].splitlines()
+    assert [line.split() for line in overview[2:5]] == [[ann, "2", "5", "5"], [odd, "not", "graded"], [bob, "2", "5", "5"]]
+    rows = list(csv.DictReader((course / "points.csv").read_text(encoding="utf-8-sig").splitlines()))
+    assert [(row["file"], row["exercise"], row["points"], row["of"]) for row in rows] == [
+        (ann, "00.1", "2", "2"),
+        (ann, "00.2", "3", "3"),
+        (odd, "", "", ""),
+        (bob, "00.1", "2", "2"),
+        (bob, "00.2", "3", "3"),
+    ]
+    assert rows[2]["verdict"].startswith("not graded. odd.ipynb cannot be read as a notebook (")
+
+
+def test_nobody_is_graded_on_the_broker_of_the_class(course, monkeypatch):
+    monkeypatch.setenv("EDAKIT_BROKER", "amqp://guest:guest@class.example/shop")
+    mine = "from edakit import App, Component\ntwo = lambda: 2 if App(Component('mine')).broker == 'memory://' else 3"
+
+    assert grade(save(course / "00_mine.ipynb", *solved(two=mine)))[0].points == 2
 
 
 def test_files_that_are_no_notebooks_are_named_and_the_others_are_graded(course, capsys):
@@ -104,7 +165,7 @@ def test_a_notebook_without_exercises_is_refused(tmp_path, monkeypatch, capsys):
     path = save(tmp_path / "notes.ipynb", code("1"))
 
     assert cli.main(["grade", str(path)]) == 1
-    assert "has no cell that is graded" in capsys.readouterr().err
+    assert f"{path}: not graded. notes.ipynb has no cell in common with a chapter" in capsys.readouterr().err
 
 
 def test_a_folder_without_solved_chapters_is_refused_and_nobody_is_graded_with_checks_of_their_own(course, capsys):
@@ -124,10 +185,21 @@ def test_a_notebook_that_does_not_end_is_given_up(tmp_path):
     endless = notebook(code("while True: pass"))
     before = time.monotonic()
 
-    with pytest.raises(NotebookStuckError, match=r"endless\.ipynb did not come to its end: still running after 2 s"):
+    with pytest.raises(NotebookStuckError, match=r"endless\.ipynb did not come to its end: still running after 2 s, at the cell that begins with `while"):
         execute(endless, tmp_path / "endless.ipynb", seconds=2)
 
     assert time.monotonic() - before < 40
+
+
+def test_a_cell_that_runs_or_prints_without_end_is_interrupted_and_the_others_have_their_turn(tmp_path):
+    endless = "import time\nwhile True: time.sleep(0.01)"
+    chatty = "while True: print('x' * 10_000)"
+
+    done = execute(notebook(code(endless), code("1"), code(chatty), code("2")), tmp_path / "endless.ipynb", keep_going=True, cell_seconds=5).cells
+
+    assert [cell.outputs[-1].get("ename") for cell in done] == ["KeyboardInterrupt", None, "KeyboardInterrupt", None]
+    assert [done[number].outputs[0].data["text/plain"] for number in (1, 3)] == ["1", "2"]
+    assert sum(len(output.get("text", "")) for output in done[2].outputs) <= MOST_OUTPUT
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
@@ -149,7 +221,7 @@ def test_ctrl_c_ends_a_run_and_its_kernel(tmp_path):
 
 
 def test_a_kernel_that_dies_is_reported(tmp_path):
-    with pytest.raises(NotebookStuckError, match="Kernel died"):
+    with pytest.raises(NotebookStuckError, match=r"its kernel died at the cell that begins with `import os`"):
         execute(notebook(code("import os\nos._exit(3)")), tmp_path / "dying.ipynb")
 
 

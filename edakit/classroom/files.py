@@ -38,7 +38,9 @@ def read_notebook(path: Path) -> Any:
             nbformat.validate(notebook)
     except FileNotFoundError:
         raise NotebookFileError(path.name, "there is no such file") from None
-    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+    except IsADirectoryError:
+        raise NotebookFileError(path.name, "it is a folder, with no notebook in it") from None
+    except Exception as error:  # noqa: BLE001 (nbformat raises whatever it stumbles over in a file that is none)
         raise NotebookFileError(path.name, str(error).strip().partition("\n")[0][:200]) from None
     return notebook
 

@@ -1,28 +1,25 @@
-"""`edakit grade`: run a student's notebook with the course's own checks, and count points."""
-
-# ruff: noqa: T201
-# A command line prints.
+"""Grade a notebook: run it with the course's own checks, and count points. `edakit grade` is in `gradebook.py`."""
 
 from __future__ import annotations
 
-import argparse
 import copy
-import sys
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from edakit.classroom.copies import chapters
-from edakit.classroom.execute import SECONDS, NotebookStuckError, execute
+from edakit.classroom.execute import SECONDS, execute
 from edakit.classroom.exercises import MIME
-from edakit.classroom.files import NotebookFileError, read_notebook
-from edakit.errors import EdakitError, InvalidValueError
-from edakit.lab import CourseNotFoundError, find_course
-from edakit.table import Table
+from edakit.classroom.files import read_notebook
+from edakit.errors import EdakitError
 
-__all__ = ["Grade", "NoExercisesError", "add_arguments", "grade", "graded_cell", "is_graded", "restore", "run"]
+__all__ = ["Grade", "NoExercisesError", "grade", "graded_cell", "is_graded", "restore", "sources", "which_chapter"]
 
-FULL = 100.0  # [%]
+ENVIRONMENT: Final = {"EDAKIT_BROKER": "memory://"}  # not the broker of the class, if the teacher's shell knows it
+MOST_WORDS = 600  # of a verdict: an error may quote anything [characters]
+
+_CHECKS = re.compile(r"^from edakit\.classroom\.checks\S* import .*$", re.MULTILINE)
 
 
 class NoExercisesError(EdakitError):
@@ -33,9 +30,7 @@ class NoExercisesError(EdakitError):
         super().__init__(name)
 
     def __str__(self) -> str:
-        return (
-            f"{self.name} has no cell that is graded, and no solved chapter belongs to it; keep the chapter's file name, or name the solved one with --source"
-        )
+        return f"{self.name} has no cell in common with a chapter of the course, so nothing in it can be graded; look whether it is the file that was meant"
 
 
 @dataclass(frozen=True)
@@ -43,10 +38,10 @@ class Grade:
     """What became of one graded cell.
 
     Attributes:
-        exercise: The exercise's number, or the cell's id where no verdict came.
+        exercise: The exercise's number.
         points: The points that the answer got.
         full: The points that it could get.
-        says: The check's words.
+        says: The check's words, on one line.
     """
 
     exercise: str
@@ -56,7 +51,9 @@ class Grade:
 
 
 def grade(path: Path, solved: Path | None = None, *, seconds: float = SECONDS) -> list[Grade]:
-    """Run the notebook at *path*, with the checks as the solved chapter has them, and return what each exercise got.
+    """Run the notebook at *path*, with the checks as the solved chapter has them, and return what each exercise got, by number.
+
+    It runs with the rights of this process. What it leaves in its kernel can deceive a check: this counts points, and does not guard an exam.
 
     Args:
         path: What a student handed in; it is not changed.
@@ -71,79 +68,101 @@ def grade(path: Path, solved: Path | None = None, *, seconds: float = SECONDS) -
     notebook = read_notebook(path)
     if solved is not None:
         restore(notebook, read_notebook(solved))
-    graded = [cell for cell in notebook.cells if is_graded(cell)]
-    if not graded:
+    if not any(map(is_graded, notebook.cells)):
         raise NoExercisesError(path.name)
-    done = execute(notebook, path.resolve(), keep_going=True, seconds=seconds)
-    return [graded_cell(cell) for cell in done.cells if is_graded(cell)]
+    done = execute(notebook, path.resolve(), keep_going=True, variables=ENVIRONMENT, seconds=seconds)
+    grades, before = [], ""
+    for cell in done.cells:
+        if is_graded(cell):
+            grades.append(graded_cell(cell, before))
+            before = ""
+        else:
+            before = _error(cell) or before
+    return sorted(grades, key=lambda each: each.exercise)
+
+
+def sources(notebook: Any) -> set[str]:
+    """Return what stands in the cells of *notebook*."""
+    return {cell.source.strip() for cell in notebook.cells} - {""}
+
+
+def which_chapter(notebook: Any, known: Mapping[Path, set[str]]) -> Path | None:
+    """Return the chapter that *notebook* was copied from, whatever its file is called now: the one with the most cells in common.
+
+    Args:
+        notebook: What a student handed in.
+        known: The `sources` of each chapter.
+    """
+    shared = {path: len(cells & sources(notebook)) for path, cells in known.items()}
+    found = max(shared, key=lambda path: shared[path], default=None)
+    return found if found and shared[found] else None
+
+
+def _about(cell: Any) -> Any:
+    about = cell.metadata.get("nbgrader")
+    return about if isinstance(about, dict) else {}
 
 
 def is_graded(cell: Any) -> bool:
     """Return whether *cell* is a check that gives points."""
-    about = cell.metadata.get("nbgrader", {})
+    about = _about(cell)
     return bool(cell.cell_type == "code" and about.get("grade") and not about.get("solution"))
 
 
 def restore(notebook: Any, solved: Any) -> None:
-    """Put the graded cells of *solved* into *notebook*, in place: those that were changed, copied or lost."""
-    missing = {cell.metadata.nbgrader.grade_id: copy.deepcopy(cell) for cell in solved.cells if is_graded(cell)}
-    kept = [cell if not is_graded(cell) else missing.pop(cell.metadata.nbgrader.get("grade_id"), None) for cell in notebook.cells]
-    notebook.cells = [cell for cell in kept if cell is not None] + list(missing.values())
+    """Put the graded cells of *solved* into *notebook*, in place: those that were changed, copied, lost, or moved before their answer.
+
+    Each imports the course's checks again, whatever has got their names meanwhile.
+    """
+    imports = "".join(f"{line}\n" for cell in solved.cells if cell.cell_type == "code" for line in _CHECKS.findall(cell.source))
+    missing, answer_of, answer = {}, {}, ""
+    for cell in copy.deepcopy(solved).cells:
+        if is_graded(cell):
+            cell.source = imports + cell.source
+            missing[cell.metadata.nbgrader.grade_id] = cell
+            answer_of[cell.metadata.nbgrader.grade_id] = answer
+        answer = _about(cell).get("grade_id", answer)
+    kept, seen = [], set()
+    for cell in notebook.cells:
+        name = _about(cell).get("grade_id")
+        if not is_graded(cell):
+            kept.append(cell)
+            seen.add(name)
+        elif name in missing and answer_of[name] in seen:
+            kept.append(missing.pop(name))
+    notebook.cells = [*kept, *missing.values()]
 
 
-def graded_cell(cell: Any) -> Grade:
-    """Return what the outputs of the check *cell* say; no points where its check gave no verdict."""
+def graded_cell(cell: Any, before: str = "") -> Grade:
+    """Return what the outputs of the check *cell* say; no points where its check gave no verdict.
+
+    Args:
+        cell: A cell that was run.
+        before: The error of the cells before it, which may be why.
+    """
     about = cell.metadata.nbgrader
     for output in cell.outputs:
         verdict = output.get("data", {}).get(MIME)
         if verdict:
             return Grade(verdict["exercise"], verdict["points"], verdict["of"], _words(output.data["text/plain"]))
-    error = next((f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"), "the check gave no verdict")
-    return Grade(about.get("grade_id", "?"), 0, int(about.get("points", 0)), f"not yet: {error}")
+    why = "; before it: ".join(filter(None, (_error(cell) or "the check gave no verdict", before)))
+    number = str(about.get("grade_id", "?")).removeprefix("check_").replace("_", ".")
+    return Grade(number, 0, int(about.get("points", 0)), _line(f"not yet: {why}"))
+
+
+def _error(cell: Any) -> str:
+    found = next((output for output in cell.get("outputs", ()) if output.output_type == "error"), None)
+    if found is None:
+        return ""
+    return "stopped: it ran or printed without end" if found.ename == "KeyboardInterrupt" else f"{found.ename}: {found.evalue}".rstrip(": ")
 
 
 def _words(text: str) -> str:
     head, _, rest = text.partition("\n")
-    return f"{head.partition(':')[0]}{rest and ': '}{rest}"
+    return _line(f"{head.partition(':')[0]}{rest and ': '}{rest}")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `edakit grade`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="notebooks that students handed in")
-    parser.add_argument("--source", type=Path, help="folder of the solved chapters (notebooks/ in the course's folder)")
-    parser.add_argument("--min", type=float, default=FULL, dest="least", metavar="PERCENT", help="exit with status 1 below this share of the points (100)")
-    parser.add_argument("--timeout", type=float, default=SECONDS, metavar="SECONDS", help=f"give up on a notebook after this time ({SECONDS:g})")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Grade the files, print a table for each and a line for all; 1 below the wanted share of the points."""
-    if not 0 <= arguments.least <= FULL:
-        raise InvalidValueError("--min", arguments.least, "a share from 0 to 100 [%]")
-    if arguments.source is not None and not chapters(arguments.source):
-        # Without them each notebook would be graded with its own checks, which its student may have changed.
-        raise InvalidValueError("--source", str(arguments.source), "a folder with the solved chapters")
-    enough = [_report(path, _solved(path, arguments.source), arguments.least, arguments.timeout) for path in arguments.files]
-    return 0 if all(enough) else 1
-
-
-def _report(path: Path, solved: Path | None, least: float, seconds: float) -> bool:
-    try:
-        grades = grade(path, solved, seconds=seconds)
-    except (NotebookFileError, NoExercisesError, NotebookStuckError) as error:
-        print(f"{path.name}: not graded. {error}", file=sys.stderr)
-        return False
-    points, full = sum(each.points for each in grades), sum(each.full for each in grades)
-    correct = sum(each.points == each.full for each in grades)
-    says = f"{correct} of {len(grades)} correct, {points} of {full} points."
-    rows = [(each.exercise, each.points, each.full, each.says) for each in grades]
-    print(Table(("exercise", "points", "of", "verdict"), rows, title=path.name, says=says), flush=True)
-    return points >= full * least / FULL
-
-
-def _solved(path: Path, source: Path | None) -> Path | None:
-    """Return the solved chapter with the number of *path*, if it can be found."""
-    try:
-        folder = source or find_course() / "notebooks"
-    except CourseNotFoundError:
-        return None
-    return next(iter(known for known in chapters(folder) if known.name[:2] == path.name[:2]), None)
+def _line(text: str) -> str:
+    """Return *text* on one line, without what would move a terminal's cursor."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return line if len(line) <= MOST_WORDS else f"{line[:MOST_WORDS]} …"

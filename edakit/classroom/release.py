@@ -31,5 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
     if target.resolve() in {(course / "work").resolve(), (course / "notebooks").resolve()}:
         raise InvalidValueError("target", target.name, "a folder that nobody works in: files there are written again")
     made = make_copies(course / "notebooks", target, overwrite=True)
-    print(f"{len(made)} copies are in {target.name}/: {', '.join(path.name for path in made)}")
+    print(f"{len(made)} copies are in {arguments.target or 'dist/'}: {', '.join(path.name for path in made)}")
     return 0
