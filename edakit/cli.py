@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words after `edakit`; those of this process unless given.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal has no letters for, as the name of a file from elsewhere, is no reason to fail
     words = sys.argv[1:] if argv is None else list(argv)
     name = next((word for word in words if word in COMMANDS), "")
     try:

@@ -123,3 +123,12 @@ def test_help_comes_at_once_since_it_imports_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"numpy", "matplotlib", "jupyterlab", "ipywidgets"} & set(loaded)
+
+
+def test_a_letter_that_the_terminal_does_not_have_is_written_as_its_number_and_the_command_goes_on():
+    done = subprocess.run(
+        [sys.executable, "-m", "edakit", "brokers", "table"], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2026" in done.stdout
