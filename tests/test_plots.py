@@ -591,7 +591,7 @@ def test_a_timeline_says_what_is_missing(ax):
         plot_timeline(ax, paused_mail(), components=[])
     with pytest.raises(NothingMeasuredError, match="from 50 s to 60 s"):
         plot_timeline(ax, paused_mail(), start=50, end=60)
-    with pytest.raises(InvalidValueError, match="start=2"):
+    with pytest.raises(InvalidValueError, match=r"start and end is \(2, 1\)"):
         plot_timeline(ax, paused_mail(), start=2, end=1)
     with pytest.raises(InvalidValueError, match="an App, a Run or a Trace"):
         plot_timeline(ax, [1, 2])

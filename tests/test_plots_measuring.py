@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -85,7 +87,7 @@ def test_a_stall_that_ends_before_it_begins_is_refused(ax, tests, wrong):
 
 
 def test_no_test_is_refused(ax):
-    with pytest.raises(InvalidValueError, match="one test or more"):
+    with pytest.raises(InvalidValueError, match=r"what is to be drawn is \{\}"):
         plot_stall(ax, {}, start=1.0, end=2.0)
 
 
@@ -177,10 +179,28 @@ def test_a_queue_without_chance_has_no_warm_up(ax):
     assert set(table.column("mean wait [ms]")) == {0}
 
 
-@pytest.mark.parametrize(("samples", "width"), [([], 5), ([simulate_queue(Steady(8, 4), Constant(0.1))], 0)])
-def test_no_sample_or_no_width_is_refused(ax, samples, width):
-    with pytest.raises(InvalidValueError, match="one sample or more, and a width above 0 s"):
-        plot_warmup(ax, samples, width=width, usual=0.1)
+EIGHT = simulate_queue(Steady(8, 4), Constant(0.1))
+
+
+@pytest.mark.parametrize(
+    ("samples", "width", "usual", "named"),
+    [
+        ([], 5, 0.1, "samples"),
+        (EIGHT, 5, 0.1, "samples"),
+        ([EIGHT], 0, 0.1, "width"),
+        ([EIGHT], math.inf, 0.1, "width"),
+        ([EIGHT], 1e-9, 0.1, "width"),  # would be four thousand million bins
+        ([EIGHT], 5, math.nan, "usual"),
+    ],
+)
+def test_no_sample_or_no_width_is_refused(ax, samples, width, usual, named):
+    with pytest.raises(InvalidValueError, match=f"{named} is"):
+        plot_warmup(ax, samples, width=width, usual=usual)
+
+
+def test_samples_in_which_nothing_came_have_no_warm_up(ax):
+    with pytest.raises(NothingMeasuredError, match="a warm-up"):
+        plot_warmup(ax, [EIGHT.after(99)], width=5, usual=0.1)
 
 
 # plot_intervals

@@ -146,7 +146,7 @@ def test_runs_differ_in_their_mark_not_only_in_colour(ax):
 
 
 def test_no_runs_are_refused(ax):
-    with pytest.raises(InvalidValueError, match="at least one run"):
+    with pytest.raises(InvalidValueError, match="a run of loop_lag"):
         plot_loop_lag(ax, {})
 
 

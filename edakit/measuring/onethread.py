@@ -15,6 +15,7 @@ from edakit.clock import VirtualClock, to_ns
 from edakit.component import Component
 from edakit.errors import InvalidValueError, VirtualTimeError
 from edakit.events import Context, Event
+from edakit.measuring.checks import expect
 
 __all__ = ["OneThread", "Slice", "compute", "on_one_thread"]
 
@@ -127,13 +128,18 @@ def on_one_thread(handlers: Mapping[type[Event], Callable[[Any, Context], Any]],
         arrivals: When each event comes [s], and the event.
 
     Raises:
+        InvalidValueError: *handlers* or *arrivals* are something else.
         Exception: what a handler raises.
     """
+    expect("handlers", handlers, Mapping, "handlers by event class: {ButtonClicked: handler}")
     shop = Component("shop", concurrency=MOST)
     for event_type, handler in handlers.items():
         shop.on(event_type)(handler)
     app = OneThread(shop)
-    for seconds, event in arrivals:
+    for arrival in arrivals:
+        if not (isinstance(arrival, tuple) and len(arrival) == 2):  # noqa: PLR2004 (its parts)
+            raise InvalidValueError("one of the arrivals", arrival, "a time and an event: (0.1, ButtonClicked())")
+        seconds, event = arrival
         app.publish_at(seconds, event)
     app.run_until_idle()
     return app

@@ -12,6 +12,7 @@ from edakit.measuring.approximation import MGc, mgc
 from edakit.measuring.checks import positive
 from edakit.measuring.statistics import backlog, mean, percentile
 from edakit.measuring.sweep import WARMUP, QueueSample, simulate_queue
+from edakit.measuring.words import percent, times
 from edakit.measuring.workload import Poisson
 from edakit.table import Table
 
@@ -102,7 +103,7 @@ class QueueReading:
     @property
     def _load(self) -> str:
         workers = "one worker" if self.theory.workers == 1 else f"{self.theory.workers} workers"
-        return f"{self.rate:g} events/s come, and {workers} can handle {self.theory.capacity:.4g}/s: busy for {100 * self.utilisation:.3g} % of the time."
+        return f"{self.rate:g} events/s come, and {workers} can handle {times(self.theory.capacity, 4)}/s: busy for {percent(self.utilisation)} % of the time."
 
     @property
     def _steady(self) -> str:
@@ -115,7 +116,7 @@ class QueueReading:
         if not self.growth:
             return "That is all there is: the backlog has no level to which it returns, and no mean wait exists."
         newest = float(self.sample.waiting[-1])
-        grows = f"The backlog grows by {self.growth:.4g} events every second."
+        grows = f"The backlog grows by {times(self.growth, 4)} events every second."
         return f"{grows} After {self.duration:g} s there are {self.left:,}, and the newest waits {newest:.3g} s."
 
     @property

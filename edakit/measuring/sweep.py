@@ -24,7 +24,7 @@ from edakit.measuring.experiment import measure_trials
 from edakit.measuring.lindley import Nanoseconds, lindley
 from edakit.measuring.progress import Progress
 from edakit.measuring.run import Run
-from edakit.measuring.statistics import Array, Interval, floats, interval, mean
+from edakit.measuring.statistics import Array, Interval, after_warmup, floats, interval, mean
 from edakit.measuring.workload import Arrivals, Poisson, Workload
 
 __all__ = ["QueueSample", "RateSweep", "Sweep", "simulate_queue", "sweep_rate", "sweep_utilisation"]
@@ -71,8 +71,8 @@ class QueueSample:
         return (self.arrivals + self.waits + self.services) / NS
 
     def after(self, seconds: float) -> QueueSample:
-        """Return those that came at *seconds* [s] or later."""
-        counts = self.came_at >= seconds
+        """Return those that came at *seconds* [s] or later. Raises as `after_warmup`."""
+        counts = after_warmup(self.came_at, seconds)
         return QueueSample(self.arrivals[counts], self.services[counts], self.waits[counts], self.workers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -11,8 +12,8 @@ from matplotlib.patches import Patch
 
 from edakit.errors import InvalidValueError
 from edakit.measuring.attempts import Attempt, CrewRun
-from edakit.plots.series import by_name, counted, listed
-from edakit.plots.style import FONT, GUESS, INK, POINTS, colour, dress, mark_guess, room
+from edakit.plots.series import by_name, checked_guess, counted, listed, lists_by_name
+from edakit.plots.style import FONT, GUESS, INK, below, colour, dress, lanes, mark_guess
 from edakit.table import Table
 
 __all__ = ["plot_times_handled", "plot_work_per_worker"]
@@ -51,7 +52,7 @@ def plot_work_per_worker(ax: Axes, runs: Mapping[str, CrewRun] | CrewRun, *, gue
     Raises:
         InvalidValueError: there is no run, or nothing was begun in one of them.
     """
-    named = by_name(runs, "", "a CrewRun, or some by name")
+    named = by_name(runs, "", "a CrewRun, or some by name", CrewRun)
     if idle := [name for name, run in named.items() if not run.attempts]:
         raise InvalidValueError("runs", idle, "runs in which something was begun")
     labels: list[str] = []
@@ -64,8 +65,8 @@ def plot_work_per_worker(ax: Axes, runs: Mapping[str, CrewRun] | CrewRun, *, gue
             labels.append(f"{name}: worker {worker + 1}" if name else f"worker {worker + 1}")
     first = next(iter(named.values()))
     if guess is not None:
-        mark_guess(ax, guess, (first.workers - 1) / 2)
-    ax.set_yticks(range(len(labels)), labels)
+        mark_guess(ax, checked_guess(guess), (first.workers - 1) / 2)
+    lanes(ax, labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.set_xlim(left=0)
     dress(ax, title=_title(named), x="Time since the orders were published [ms]", y="")
@@ -136,8 +137,7 @@ def _legend(ax: Axes, seen: Sequence[str], *, guessed: bool) -> None:
 
 def _below(ax: Axes, handles: Sequence[Any]) -> None:
     """Put the legend under the axis: above and between bars there is no place that is always free."""
-    # The numbers of the axis and its label take three and a half lines.
-    ax.legend(handles=handles, fontsize=FONT, frameon=False, ncols=3, loc="upper right", bbox_to_anchor=(1.0, -3.5 * FONT / POINTS / room(ax)[1]))
+    ax.legend(handles=handles, fontsize=FONT, frameon=False, ncols=3, loc="upper right", borderaxespad=0.0, **below(ax))
 
 
 def _row(run: CrewRun, worker: int) -> tuple[object, ...]:
@@ -173,15 +173,14 @@ def plot_times_handled(ax: Axes, runs: Mapping[str, Sequence[int]]) -> Table:
     Raises:
         InvalidValueError: there is no run, or one has no event.
     """
-    if not runs or not all(len(times) for times in runs.values()):
-        raise InvalidValueError("runs", dict(runs), "for each run how often each event was handled: {'late': [1, 1, 2]}")
-    rows = [(name, *_shares(times)) for name, times in runs.items()]
+    lists = lists_by_name(runs, "runs", "for each run how often each event was handled: {'late': [1, 1, 2]}", Integral)
+    rows = [(name, *_shares(times)) for name, times in lists.items()]
     for place, (_, *counts) in enumerate(rows):
         left = 0
         for count, look in zip(counts, SHARES.values(), strict=True):
             ax.barh([place], [count], left=[left], height=0.6, linewidth=0.8, **look)
             left += count
-    ax.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    lanes(ax, [name for name, *_ in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     dress(ax, title=_worst(rows), x="Events", y="")
     ax.grid(visible=False, axis="y")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Final
 
 import numpy as np
@@ -11,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from edakit.clock import NS
+from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import Deliveries
-from edakit.measuring.statistics import Array
-from edakit.plots.series import counted, handled_runs, named_runs, nice, rounded, times
+from edakit.measuring.statistics import Array, floats
+from edakit.plots.series import checked_guess, counted, handled_runs, named_runs, nice, rounded, times
 from edakit.plots.style import dress, legend, line, mark_guess
 from edakit.table import Table
 
@@ -27,6 +28,9 @@ STRETCHES: Final = 1_000
 
 ROWS: Final = 10
 """About how many times are in the table of a backlog."""
+
+RUNS: Final = 4
+"""Most runs that a title speaks of one by one."""
 
 BINS: Final = 100_000
 """Most bins of a throughput; more would be narrower than a pixel by far."""
@@ -61,7 +65,9 @@ def plot_throughput_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliver
     says = "; ".join(
         f"{row[0]}: {times(row[1] or 0)} events a second on average, {times(row[2] or 0)} to {times(row[3] or 0)} in one stretch of {width:g} s" for row in rows
     )
-    means = ", ".join(f"{times(row[1] or 0)}/s" + (f" ({row[0]})" if len(rows) > 1 else "") for row in rows)
+    # Of many runs the ends are enough.
+    told = rows if len(rows) <= RUNS else sorted(rows, key=lambda row: row[1] or 0)[:: len(rows) - 1]
+    means = (", " if len(rows) <= RUNS else " to ").join(f"{times(row[1] or 0)}/s" + (f" ({row[0]})" if len(rows) > 1 else "") for row in told)
     dress(ax, title=title or f"On average {means} were handled", x="Time of the run [s]", y=f"Throughput, each {width:g} s [1/s]")
     if len(named) > 1:
         legend(ax)
@@ -71,7 +77,7 @@ def plot_throughput_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliver
 def _edges(run: Deliveries, width: float) -> Array:
     """Return where stretches begin and end [s]; the last one takes what is left, from half a stretch to one and a half."""
     length = run.duration - run.warmup
-    if not 0 < width < math.inf or length / width > BINS:
+    if not 0 < real(width) < math.inf or length / width > BINS:
         raise InvalidValueError("width", width, f"a number of seconds above 0, and at least {length / BINS:.2g} for a run of {length:.3g} s")
     whole = max(1, math.floor(length / width + 0.5))
     edges = run.warmup + width * np.arange(whole + 1.0)
@@ -106,7 +112,7 @@ def plot_backlog_over_time(
 
     Raises:
         NothingMeasuredError: nothing was due in one of the runs.
-        InvalidValueError: there is no run, *points* are fewer than 2, or *guess* is no number, zero or more.
+        InvalidValueError: there is no run, *points* are fewer than 2, or *guess* or *guess_at* is no number, zero or more.
     """
     named = named_runs(runs)
     end = max(run.duration for run in named.values())
@@ -120,20 +126,20 @@ def plot_backlog_over_time(
         thin = {"linewidth": 1.0} if len(shown[0]) > STRETCHES + 100 else {}
         ax.plot(*shown, label=name, drawstyle="steps-post", **{**line(number), **thin})
     if guess is not None:
-        mark_guess(ax, guess_at, _number(guess))
+        mark_guess(ax, _time(guess_at), checked_guess(guess, "deliveries"))
     _dress_backlog(ax, peaks, title, keyed=len(named) > 1 or guess is not None)
     says = "; ".join(f"{name}: the backlog is largest at {times(at)} s, {_most(most)}" for name, (at, most) in peaks.items())
     return Table(("time [s]", *named), _at_some_times(named, looked, end), says=says + ".")
 
 
-def _number(guess: float) -> float:
-    if not 0 <= guess < math.inf:
-        raise InvalidValueError("guess", guess, "a number of deliveries, zero or more, or None for no guess")
-    return guess
+def _time(guess_at: float) -> float:
+    if not 0 <= real(guess_at) < math.inf:
+        raise InvalidValueError("guess_at", guess_at, "a time of the run, zero or more [s]")
+    return guess_at
 
 
 def _looked(points: int | Sequence[float], end: float) -> Array:
-    looked = np.linspace(0, end, points) if isinstance(points, int) and points > 1 else np.sort(np.asarray(points, dtype=np.float64).ravel())
+    looked = np.linspace(0, end, int(points)) if isinstance(points, Integral) and int(points) > 1 else np.sort(floats(points, "points"))
     if looked.size < 2 or not np.isfinite(looked).all():  # noqa: PLR2004 (a line has two ends)
         raise InvalidValueError("points", points, "how many times to look, 2 or more, or the times themselves in seconds")
     return looked

@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from edakit.app import App
 from edakit.errors import InvalidValueError
 from edakit.measuring.handlings import MS, Handling, handlings
-from edakit.plots.style import FONT, INK, colour, dress, legend, mark_guess
+from edakit.plots.series import by_name, checked_guess, lists_by_name
+from edakit.plots.style import INK, colour, dress, lanes, legend, mark_guess
 from edakit.table import Table
 
 __all__ = ["plot_gantt"]
 
+EXPECTED = "an app, the handlings of one, or some of them by name; a Run is drawn by plot_timeline"
 HEIGHT = 0.56  # of a bar, where a lane is 1 high
 LEAST = 1.5  # width of what computes, however short [pt]
 COLUMNS = ("event", "came [ms]", "waited [ms]", "began [ms]", "ended [ms]", "computed [ms]")
@@ -31,15 +33,16 @@ def plot_gantt(ax: Axes, runs: Runs, *, guess: float | None = None) -> Table:
     Raises:
         InvalidValueError: nothing was handled.
     """
-    named = {name: _handlings(run) for name, run in runs.items()} if isinstance(runs, Mapping) else {"": _handlings(runs)}
+    given: dict[str, App | Sequence[Handling]] = by_name(runs, "", EXPECTED)
+    named = {name: _handlings(run) for name, run in given.items()}
     if not all(named.values()):
         raise InvalidValueError("runs", [name for name, found in named.items() if not found] if any(named) else "a run", "runs in which something was handled")
     labels = _draw_lanes(ax, named)
     longest = {name: max(found, key=lambda each: each.waited) for name, found in named.items()}
     if guess is not None:
         first = next(iter(named))
-        mark_guess(ax, longest[first].due_at / MS + guess, named[first].index(longest[first]))
-    ax.set_yticks(range(len(labels)), labels, fontsize=FONT)
+        mark_guess(ax, longest[first].due_at / MS + checked_guess(guess), named[first].index(longest[first]))
+    lanes(ax, labels)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_xlim(left=0)
     waits = ", ".join(f"{_ms(each.waited):,g} ms" + (f" ({name})" if name else "") for name, each in longest.items())
@@ -51,7 +54,7 @@ def plot_gantt(ax: Axes, runs: Runs, *, guess: float | None = None) -> Table:
 
 
 def _handlings(run: App | Sequence[Handling]) -> list[Handling]:
-    return handlings(run) if isinstance(run, App) else list(run)
+    return handlings(run) if isinstance(run, App) else lists_by_name({"": run}, "runs", EXPECTED, Handling)[""] if run != [] else []
 
 
 def _draw_lanes(ax: Axes, named: Mapping[str, Sequence[Handling]]) -> list[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from math import fsum
 from typing import Any
 
 from matplotlib.axes import Axes
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
 from edakit.measuring.run import milliseconds
 from edakit.measuring.statistics import Interval
+from edakit.plots.series import lists_by_name
 from edakit.plots.style import THEORY, colour, dress, legend
 from edakit.table import Table
 
@@ -30,18 +32,19 @@ def plot_intervals(ax: Axes, groups: Mapping[str, Sequence[Interval]], *, true_v
         true_value: What they are to hold [s].
 
     Raises:
-        InvalidValueError: a group is missing or empty.
+        InvalidValueError: a group is missing or empty, or *true_value* is no number.
     """
-    if not groups or not all(len(intervals) for intervals in groups.values()):
-        raise InvalidValueError("groups", list(groups), "one group or more, each with one interval or more")
+    lists = lists_by_name(groups, "groups", "one group or more by name, each with one interval or more: {'runs': [interval(…), …]}", Interval)
+    if not math.isfinite(real(true_value)):
+        raise InvalidValueError("true_value", true_value, "a number of seconds")
     rows, place = [], 0
-    for number, (name, intervals) in enumerate(groups.items()):
+    for number, (name, intervals) in enumerate(lists.items()):
         held = [true_value in each for each in intervals]
         for each, holds in zip(intervals, held, strict=True):
             _draw(ax, place, each, colour(number), MISSED if not holds else HELD)
             place += 1
         place += 2
-        width = fsum(each.high - each.low for each in intervals) / len(intervals)
+        width = math.fsum(each.high - each.low for each in intervals) / len(intervals)
         rows.append((name, len(intervals), sum(held), milliseconds(width)))
         ax.plot([], [], color=colour(number), linewidth=2, label=f"{name}: {sum(held)} of {len(intervals)} hold it", **HELD)
     ax.plot([], [], color="#555555", linestyle="none", label="misses it", **MISSED)

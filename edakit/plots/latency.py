@@ -7,14 +7,15 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import expect
 from edakit.measuring.run import Deliveries, milliseconds
 from edakit.measuring.statistics import ecdf, percentile
 from edakit.measuring.theory import Law
-from edakit.plots.series import checked_guess, counted, handled_runs, nice, rounded, times
-from edakit.plots.style import FONT, INK, THEORY, dress, legend, line, mark_guess
+from edakit.plots.series import SMALLEST, checked_guess, counted, handled_runs, nice, rounded, times
+from edakit.plots.style import FONT, INK, THEORY, dress, legend, line, logarithmic, mark_guess
 from edakit.table import Table
 
 __all__ = ["plot_latency_cdf", "plot_latency_over_time"]
@@ -31,8 +32,8 @@ MANY: Final = 300
 DOTS: Final = 5_000
 """Most dots or steps of a run; of more, evenly chosen ones are drawn, and the longest."""
 
-SMALLEST: Final = 0.001
-"""Left end of a logarithmic axis on which all latencies are zero [ms]."""
+RUNS: Final = 3
+"""Most runs whose dots are in the legend beside the lines over them."""
 
 
 def plot_latency_cdf(
@@ -58,6 +59,8 @@ def plot_latency_cdf(
         InvalidValueError: there is no run, or *guess* or *guess_at* is out of range.
     """
     named = handled_runs(runs)
+    if theory is not None:
+        expect("theory", theory, Law, "a law of times, such as mm1(service_rate=250).response_law(200)")
     left, right = _ends(named.values(), theory, guess)
     for number, (name, run) in enumerate(named.items()):
         _draw_steps(ax, run, left, right, number, name)
@@ -104,16 +107,15 @@ def _named(name: str, none: float) -> str:
 
 
 def _percent(share: float) -> float:
-    if not 0 <= share <= 100:  # noqa: PLR2004 (percent)
+    if not 0 <= real(share) <= 100:  # noqa: PLR2004 (percent)
         raise InvalidValueError("guess_at", share, "a percentage from 0 to 100, such as 99 for p99")
     return share
 
 
 def _dress_shares(ax: Axes, left: float, right: float) -> None:
-    ax.set_xscale("log")
+    logarithmic(ax.xaxis)
     ax.set_xlim(left, right)
     ax.set_ylim(-2, 104)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for q in MARKED:
         ax.axhline(q, color=INK, linewidth=0.8, alpha=0.6, zorder=1)
         ax.annotate(f"p{q}", (1, q), xycoords=("axes fraction", "data"), xytext=(-2, -2), textcoords="offset points", ha="right", va="top", fontsize=FONT)
@@ -163,9 +165,9 @@ def plot_latency_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries
     """
     named = handled_runs(runs)
     for number, (name, run) in enumerate(named.items()):
-        _draw_dots(ax, run, number, name)
+        _draw_dots(ax, run, number, name, named=run.latency.size < MANY or len(named) <= RUNS)
         if run.latency.size >= MANY:
-            _draw_percentiles(ax, run, number, name, median=len(named) == 1)
+            _draw_percentiles(ax, run, number, name, runs=len(named))
     rows = [_longest(name, run) for name, run in named.items()]
     ax.set_ylim(bottom=0)
     says = [f"{name}: the longest latency, {times(longest)} ms, is that of a delivery due at {times(at)} s" for name, _, _, _, longest, at in rows]
@@ -177,16 +179,16 @@ def plot_latency_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries
     return Table(columns, rows, says="; ".join(says) + ".")
 
 
-def _draw_dots(ax: Axes, run: Deliveries, number: int, name: str) -> None:
+def _draw_dots(ax: Axes, run: Deliveries, number: int, name: str, *, named: bool) -> None:
     step = -(-run.latency.size // DOTS)
     chosen = np.union1d(np.arange(0, run.latency.size, step), [int(np.argmax(run.latency))])
     style = {**line(number, markers=True), "linestyle": "none", "markersize": 2.5 if run.latency.size >= MANY else 5}
     label = f"{name}: one delivery" if step == 1 else f"{name}: one delivery of {step}"
-    ax.plot(run.due_at[chosen], run.latency[chosen] * 1e3, label=label, alpha=0.5 if run.latency.size >= MANY else 1.0, **style)
+    ax.plot(run.due_at[chosen], run.latency[chosen] * 1e3, label=label if named else None, alpha=0.5 if run.latency.size >= MANY else 1.0, **style)
 
 
-def _draw_percentiles(ax: Axes, run: Deliveries, number: int, name: str, *, median: bool) -> None:
-    """Draw p99, and the *median* too, of each stretch of time; stretches are so wide that there are about 40."""
+def _draw_percentiles(ax: Axes, run: Deliveries, number: int, name: str, *, runs: int) -> None:
+    """Draw p99, and of a single run p50 too, of each stretch of time; stretches are so wide that there are about 40."""
     width = nice(run.duration / 40)
     # Sorted once and cut where stretches begin: a mask a stretch would read all deliveries forty times.
     order = np.argsort(run.due_at, kind="stable")
@@ -194,10 +196,10 @@ def _draw_percentiles(ax: Axes, run: Deliveries, number: int, name: str, *, medi
     starts = np.flatnonzero(np.diff(stretch, prepend=np.nan))
     parts = np.split(run.latency[order] * 1e3, starts[1:])
     centres = (stretch[starts] + 0.5) * width
-    for q in (99, 50) if median else (99,):
-        dark = {"color": INK} if median else {}
+    for q in (99, 50) if runs == 1 else (99,):
+        dark = {"color": INK} if runs == 1 else {}
         style = {**line(number if q == 99 else number + 1), **dark, "linewidth": 2.0}  # noqa: PLR2004 (the percentile)
-        ax.plot(centres, [percentile(part, q) for part in parts], label=f"{name}: p{q} of each {width:g} s", **style)
+        ax.plot(centres, [percentile(part, q) for part in parts], label=f"{name}: p{q} of each {width:g} s" if runs <= RUNS else f"{name}: p{q}", **style)
 
 
 def _longest(name: str, run: Deliveries) -> tuple[str, int, float, float, float, float]:

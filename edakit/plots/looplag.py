@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
 
-from edakit.errors import InvalidValueError
+from edakit.measuring.checks import expect
 from edakit.measuring.looplag import LoopLag
-from edakit.plots.style import FONT, dress, line
+from edakit.plots.series import by_name
+from edakit.plots.style import FONT, dress, lanes, line, logarithmic
 from edakit.table import Table
 
 __all__ = ["plot_lag_over_time", "plot_loop_lag"]
@@ -28,17 +28,15 @@ def plot_loop_lag(ax: Axes, runs: Mapping[str, LoopLag]) -> Table:
     Raises:
         InvalidValueError: there are no runs.
     """
-    if not runs:
-        raise InvalidValueError("runs", dict(runs), "at least one run of loop_lag(…), by name")
+    runs = by_name(runs, "handler", "a run of loop_lag(…), or some by name", LoopLag)
     for number, run in enumerate(runs.values()):
         style = line(number, markers=True) | {"linestyle": "none", "alpha": 0.6, "markersize": 7}
         ax.plot(np.maximum(run.lag, LEAST), np.full(run.lag.size, number), **style)
         ax.annotate(f"{_ms(run.worst):,g} ms", (max(run.worst, LEAST), number), (0, 9), textcoords="offset points", ha="center", fontsize=FONT)
     every = f"{next(iter(runs.values())).every * 1e3:g} ms"
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    logarithmic(ax.xaxis)
     ax.set_xlim(LEAST * 0.7, 3 * max(1, *(run.worst for run in runs.values())))
-    ax.set_yticks(range(len(runs)), list(runs), fontsize=FONT)
+    lanes(ax, runs)
     ax.set_ylim(len(runs) - 0.5, -0.7)
     dress(
         ax,
@@ -59,6 +57,7 @@ def _title(runs: Mapping[str, LoopLag]) -> str:
 
 def plot_lag_over_time(ax: Axes, run: LoopLag) -> Table:
     """Draw a stem for each timer of *run* at the time at which it was due, as high as it was late; return the table."""
+    expect("run", run, LoopLag, "what loop_lag(…) returned")
     due, style = run.due_at * 1e3, line(0, markers=True)
     ax.vlines(due, 0, run.lag, color=style["color"], linewidth=1.2)
     ax.plot(due, run.lag, **style | {"linestyle": "none", "markersize": 5})

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from edakit.errors import InvalidValueError
+from edakit.measuring.run import Deliveries
 from edakit.measuring.statistics import Interval, interval, mean
 from edakit.measuring.sweep import QueueSample
-from edakit.plots.series import rounded
-from edakit.plots.style import INK, colour, dress, legend
+from edakit.plots.series import lists_by_name, rounded
+from edakit.plots.style import INK, colour, dress, lanes, legend
 from edakit.table import Table
 
 __all__ = ["plot_wait_and_service"]
@@ -29,16 +29,15 @@ def plot_wait_and_service(ax: Axes, trials: Mapping[str, Sequence[QueueSample]])
     Raises:
         InvalidValueError: there is no design, or one has fewer than two runs.
     """
-    if not trials:
-        raise InvalidValueError("trials", trials, "runs by name: {'one worker': [sample, …]}")
-    parts = {name: [_mean_ms(runs, about) for about in ("waiting", "service", "latency")] for name, runs in trials.items()}
+    lists = lists_by_name(trials, "trials", "two runs or more by name: {'one worker': [sample, …]}", QueueSample | Deliveries)
+    parts = {name: [_mean_ms(runs, about) for about in ("waiting", "service", "latency")] for name, runs in lists.items()}
     places = range(len(parts))
     for number, (about, hatch) in enumerate((("waiting", ""), ("service", "//"))):
         lefts = [wait.mean * number for wait, _, _ in parts.values()]
         widths = [part[number].mean for part in parts.values()]
         ax.barh(places, widths, left=lefts, height=0.5, label=about, color=colour(number), hatch=hatch, edgecolor="white")
     _draw_intervals(ax, [latency for _, _, latency in parts.values()])
-    ax.set_yticks(places, list(parts))
+    lanes(ax, parts)
     ax.invert_yaxis()
     rows = [(name, *(rounded(part.mean) for part in row), rounded(row[2].high - row[2].mean, 2)) for name, row in parts.items()]
     dress(ax, title=_title(rows), x="Mean time of an event [ms]", y="")
@@ -46,7 +45,7 @@ def plot_wait_and_service(ax: Axes, trials: Mapping[str, Sequence[QueueSample]])
     return Table(("", "waiting [ms]", "service [ms]", "latency [ms]", "± [ms]"), rows, says=_says(rows))
 
 
-def _mean_ms(runs: Sequence[QueueSample], about: str) -> Interval:
+def _mean_ms(runs: Sequence[QueueSample | Deliveries], about: str) -> Interval:
     """Return the mean over trials of the mean of each trial [ms]."""
     times = [run.latency - run.waiting if about == "service" else getattr(run, about) for run in runs]
     return interval([1e3 * mean(values) for values in times])

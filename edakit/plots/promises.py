@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import expect
 from edakit.plots.style import FONT, INK, footer, headline
 from edakit.table import Table
 
@@ -34,6 +35,7 @@ def plot_promises(ax: Axes, answers: Table) -> Table:
     Raises:
         InvalidValueError: there is no promise, or no transport.
     """
+    expect("answers", answers, Table, "a table with a promise a row and a column for each transport")
     transports = list(answers.columns[1:])
     if not transports or not answers.rows:
         raise InvalidValueError("answers", answers.columns, "a table with a promise a row and a column for each transport")

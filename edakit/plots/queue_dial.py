@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from edakit.measuring.checks import expect
 from edakit.measuring.reading import QueueReading
 from edakit.measuring.statistics import backlog
+from edakit.measuring.words import percent, times
 from edakit.plots.style import THEORY, colour, dress, legend, line
 from edakit.table import Table
 
@@ -30,6 +32,7 @@ def plot_queue_dial(curve: Axes, run: Axes, reading: QueueReading) -> Table:
     Returns:
         The reading's table, one line.
     """
+    expect("reading", reading, QueueReading, "what read_queue(…) returned")
     _draw_curve(curve, reading)
     _draw_run(run, reading)
     return reading.table
@@ -50,18 +53,18 @@ def _draw_curve(ax: Axes, reading: QueueReading) -> None:
         top = max(top, 1.3 * wait)
     ax.set_xlim(0, max(105, busy + 5))
     ax.set_ylim(-0.03 * top, top)
-    dress(ax, title=f"Busy for {busy:.3g} %", x="Utilisation [%]", y="Mean wait [ms]")
+    dress(ax, title=f"Busy for {percent(reading.utilisation)} %", x="Utilisation [%]", y="Mean wait [ms]")
     legend(ax, loc="upper left")
 
 
 def _draw_run(ax: Axes, reading: QueueReading) -> None:
-    times = np.linspace(0, reading.duration, POINTS)
-    ax.plot(times, backlog(reading.sample.came_at, reading.sample.done_at, times), label="this run", **{**line(0), "linewidth": 1.2})
+    grid = np.linspace(0, reading.duration, POINTS)
+    ax.plot(grid, backlog(reading.sample.came_at, reading.sample.done_at, grid), label="this run", **{**line(0), "linewidth": 1.2})
     if reading.growth:
-        ax.plot(times, reading.growth * times, label=f"{reading.growth:.4g} more each second", **THEORY)
+        ax.plot(grid, reading.growth * grid, label=f"{times(reading.growth, 4)} more each second", **THEORY)
     elif not reading.overloaded:
         level = reading.theory.backlog(reading.rate)
-        ax.plot(times[[0, -1]], [level, level], label=f"mean in theory, {level:.3g}", **THEORY)
+        ax.plot(grid[[0, -1]], [level, level], label=f"mean in theory, {times(level)}", **THEORY)
     ax.set_xlim(0, reading.duration)
     # The legend has its place above the highest backlog.
     ax.set_ylim(0, 1.3 * ax.dataLim.y1)
@@ -71,5 +74,5 @@ def _draw_run(ax: Axes, reading: QueueReading) -> None:
 
 def _what_the_backlog_does(reading: QueueReading) -> str:
     if reading.growth:
-        return f"The backlog grows by {reading.growth:.4g} a second"
+        return f"The backlog grows by {times(reading.growth, 4)} a second"
     return "The backlog has no level of its own" if reading.overloaded else "The backlog comes and goes"

@@ -4,27 +4,71 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from edakit.clock import real
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import expect
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import Deliveries
+from edakit.measuring.statistics import Array, floats
+from edakit.measuring.words import percent, times
 
-__all__ = ["by_name", "checked_guess", "counted", "handled_runs", "listed", "named_runs", "nice", "rounded", "times", "took"]
+__all__ = [
+    "SMALLEST",
+    "by_name",
+    "checked_guess",
+    "counted",
+    "handled_runs",
+    "listed",
+    "lists_by_name",
+    "lowest",
+    "named_runs",
+    "nice",
+    "percent",
+    "rounded",
+    "times",
+    "took",
+]
 
 _T = TypeVar("_T")
 
+MOST: Final = 1e15
+"""The largest guess."""
 
-def by_name(given: Mapping[str, _T] | _T, label: str, what: str) -> dict[str, _T]:
+SMALLEST: Final = 0.001
+"""Lower end of a logarithmic axis on which everything is zero [ms]."""
+
+
+def by_name(given: Mapping[str, _T] | _T, label: str, what: str, kind: Any = object) -> dict[str, _T]:
     """Return what was given by name; a single one goes by *label*.
 
     Raises:
-        InvalidValueError: there is none; *what* says what is expected.
+        InvalidValueError: there is none, or one is not of *kind*; *what* says what is expected.
     """
     named: dict[str, _T] = dict(given) if isinstance(given, Mapping) else {label: given}
     if not named:
         raise InvalidValueError("what is to be drawn", given, what)
+    for one in named.values():
+        expect("what is to be drawn", one, kind, what)
     return named
+
+
+def lists_by_name(given: Mapping[str, Iterable[_T]], name: str, what: str, kind: Any) -> dict[str, list[_T]]:
+    """Return the lists by name; none of them is empty, and each of what they hold is of *kind*.
+
+    Raises:
+        InvalidValueError: it is not so; *what* says what is expected.
+    """
+    if not isinstance(given, Mapping) or not all(isinstance(each, Iterable) for each in given.values()):
+        raise InvalidValueError(name, given, what)
+    lists = {label: list(each) for label, each in given.items()}
+    if not lists or not all(lists.values()) or not all(isinstance(one, kind) for each in lists.values() for one in each):
+        raise InvalidValueError(name, lists, what)
+    return lists
 
 
 def handled_runs(runs: Mapping[str, Deliveries] | Deliveries) -> dict[str, Deliveries]:
@@ -48,35 +92,31 @@ def named_runs(runs: Mapping[str, Deliveries] | Deliveries) -> dict[str, Deliver
         InvalidValueError: there is no run, or something else than a run.
     """
     expected = "a run, or runs by name: {'open load': run}"
-    named = by_name(runs, runs.label if isinstance(runs, Deliveries) else "run", expected)
-    if wrong := [run for run in named.values() if not isinstance(run, Deliveries)]:
-        raise InvalidValueError("what is to be drawn", wrong[0], expected)
-    return named
+    return by_name(runs, runs.label if isinstance(runs, Deliveries) else "run", expected, Deliveries)
 
 
-def checked_guess(guess: float) -> float:
+def checked_guess(guess: float, what: str = "milliseconds") -> float:
     """Return *guess* [ms].
 
     Raises:
-        InvalidValueError: it is no number of milliseconds, zero or more.
+        InvalidValueError: it is no number of milliseconds (or *what* else), zero or more.
     """
-    if not 0 <= guess < math.inf:
-        raise InvalidValueError("guess", guess, "a number of milliseconds, zero or more, or None for no guess")
+    # Of what is larger by far an axis overflows.
+    if not 0 <= real(guess) <= MOST:
+        raise InvalidValueError("guess", guess, f"a number of {what}, zero or more, or None for no guess")
     return guess
+
+
+def lowest(values: Iterable[ArrayLike]) -> tuple[float, str]:
+    """Return where zeros among all *values* stand on a logarithmic axis, which has no zero; and what its label has to say of it, or nothing."""
+    known: Array = np.concatenate([floats(each) for each in values])
+    least = float(known.min(initial=math.inf, where=known > 0))
+    return (least / 1.5 if math.isfinite(least) else SMALLEST), ",\n0 at its end" if (known <= 0).any() else ""
 
 
 def rounded(value: float, digits: int = 3) -> float | None:
     """Return *value* to so many significant digits: what is the same on every machine; None if it is no number or infinite."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-
-
-def times(value: float) -> str:
-    """Return *value* for a sentence, three significant digits and no exponent: 0.00412, 36, 1,200."""
-    if not value or not math.isfinite(value):
-        return f"{value:g}"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    text = f"{float(f'{value:.3g}'):,.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def took(seconds: float) -> str:

@@ -46,7 +46,8 @@ def _draw_paths(ax: Axes, sharing: Sharing) -> None:
     middles, ends = _places(count), _places(sharing.consumers)
     for cart, height in carts.items():
         readers = sorted(set(sharing.consumer[sharing.cart == cart].tolist()))
-        style = line(readers[0]) if sharing.partitions else {"color": INK}
+        # With few events some carts have none.
+        style = line(readers[0]) if sharing.partitions and readers else {"color": INK}
         ax.plot([0.3, 0.9], [height, middles[leads[cart]]], **{**style, "linewidth": 1.2})
         ax.text(0, height, CARTS[cart], fontsize=FONT, ha="left", va="center")
         for reader in readers:

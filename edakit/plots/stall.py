@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
 from edakit.measuring.run import Deliveries, milliseconds
 from edakit.measuring.statistics import percentile
-from edakit.plots.series import counted, times
-from edakit.plots.style import FONT, INK, colour, dress, legend
+from edakit.plots.series import counted, handled_runs, lowest, times
+from edakit.plots.style import FONT, INK, colour, dress, legend, logarithmic
 from edakit.table import Table
 
 __all__ = ["plot_stall"]
@@ -37,31 +38,38 @@ def plot_stall(ax: Axes, tests: Mapping[str, Deliveries], *, start: float, end: 
 
     Raises:
         InvalidValueError: there is no test, or the stall does not end after it began.
+        NothingMeasuredError: nothing was handled in one of the tests.
     """
-    if not tests or not 0 <= start <= end:
-        raise InvalidValueError("tests, start and end", (list(tests), start, end), "one test or more, and a stall that begins at 0 s or later")
+    tests = handled_runs(tests)
+    if not 0 <= real(start) <= real(end) < math.inf or not 0 <= real(margin) < math.inf or not end - start + margin:
+        raise InvalidValueError("start, end and margin", (start, end, margin), "a stall that begins at 0 s or later, with something of it to be seen")
+    low, zero = lowest(1e3 * test.latency for test in tests.values())
     ax.axvspan(start, end, color="#eeeeee", zorder=0)
     if end > start:
         ax.annotate("stands still", ((start + end) / 2, 0.33), xycoords=("data", "axes fraction"), ha="center", va="center", fontsize=FONT, color=INK)
-    rows = [_draw(ax, number, name, test, (start - margin, end + margin)) for number, (name, test) in enumerate(tests.items())]
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    rows = [_draw(ax, number, name, test, (start - margin, end + margin), low) for number, (name, test) in enumerate(tests.items())]
+    logarithmic(ax.yaxis)
     ax.set_xlim(start - margin, end + margin)
     # Also without a slow answer the axis shows where slow begins, and the legend has its place.
     ax.set_ylim(top=max(ax.get_ylim()[1], 2e3 * SLOW))
-    dress(ax, title=_title(rows), x="When its count began [s]", y="Latency [ms], logarithmic")
+    dress(ax, title=_title(rows), x="When its count began [s]", y=f"Latency [ms], logarithmic{zero}")
     legend(ax, loc="center left")
     columns = ("test", "answers", f"slower than {SLOW * 1e3:.0f} ms", "p50 [ms]", "p99 [ms]", "slowest [ms]")
     return Table(columns, rows, says=_says(rows))
 
 
-def _draw(ax: Axes, number: int, name: str, test: Deliveries, window: tuple[float, float]) -> _Row:
+def _draw(ax: Axes, number: int, name: str, test: Deliveries, window: tuple[float, float], low: float) -> _Row:
     latency = test.latency
     shown = (test.due_at >= window[0]) & (test.due_at <= window[1])
     # Open markers, the first series on top: many dots in one place stay countable.
     style: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "linestyle": "none", "markersize": 9 - 2.5 * min(number, 2), "markerfacecolor": "none"}
     ax.plot(
-        test.due_at[shown], latency[shown] * 1e3, color=colour(number), label=f"{name}: {int(np.sum(latency[shown] > SLOW))} slow", zorder=4 - number, **style
+        test.due_at[shown],
+        np.maximum(latency[shown] * 1e3, low),
+        color=colour(number),
+        label=f"{name}: {int(np.sum(latency[shown] > SLOW))} slow",
+        zorder=4 - number,
+        **style,
     )
     p50, p99, slowest = (milliseconds(percentile(latency, q)) for q in (50, 99, 100))
     return (name, latency.size, int(np.sum(latency > SLOW)), p50, p99, slowest)

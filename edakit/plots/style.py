@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import platform
 import textwrap
+from collections.abc import Iterable
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from matplotlib.transforms import ScaledTranslation
 
 import edakit
 
-__all__ = ["FONT", "GUESS", "INK", "POINTS", "THEORY", "colour", "dress", "footer", "headline", "legend", "line", "mark_guess", "room"]
+__all__ = [
+    "FONT",
+    "GUESS",
+    "INK",
+    "POINTS",
+    "THEORY",
+    "below",
+    "colour",
+    "dress",
+    "footer",
+    "headline",
+    "lanes",
+    "legend",
+    "line",
+    "logarithmic",
+    "mark_guess",
+    "room",
+]
 
 FONT: Final = 11
 """Smallest type in a picture [pt]."""
 
+SERIES: Final = 6
+"""Most names in a legend that lies inside of the axes."""
+
 POINTS: Final = 72
 """Points in an inch [pt]."""
+
+AXIS: Final = 3.5 * FONT / POINTS
+"""Height of an axis' numbers and of its label: three and a half lines [inches]."""
 
 INK: Final = "#222222"
 """Text and axes."""
@@ -85,10 +112,45 @@ def _share(ax: Axes) -> tuple[float, float]:
 
 
 def legend(ax: Axes, **options: Any) -> None:
-    """Name the series of *ax*, if there is anything to name."""
+    """Name the series of *ax*, if there is anything to name: inside of the axes, to the right of them if there are many, below if a name is long."""
     handles, labels = ax.get_legend_handles_labels()
-    if labels:
-        ax.legend(handles, labels, **{"fontsize": FONT, "frameon": True, "framealpha": 0.9, "edgecolor": "none", **options})
+    if not labels:
+        return
+    share, place, outside = _share(ax)[0], {}, {"loc": "upper left", "frameon": False}
+    if len(labels) > SERIES:
+        labels = [_wrapped(label, 0.3 * share, FONT) for label in labels]
+        place = {**outside, "bbox_to_anchor": (1.0, 1.0)}
+    elif any(label != _wrapped(label, 0.6 * share, FONT) for label in labels):
+        labels = [_wrapped(label, 0.8 * share, FONT) for label in labels]
+        place = {**outside, **below(ax), "ncols": 1}
+    style = {"fontsize": FONT, "frameon": True, "framealpha": 0.9, "edgecolor": "none"}
+    ax.legend(handles, labels, **{**style, **options, **place})
+
+
+def below(ax: Axes) -> dict[str, Any]:
+    """Return the options of a legend that stands under the numbers and the label of *ax*, however high it becomes."""
+    down = ScaledTranslation(0, -AXIS, _figure(ax).dpi_scale_trans)
+    return {"bbox_to_anchor": (0.0, 0.0, 1.0, 0.0), "bbox_transform": ax.transAxes + down}
+
+
+def lanes(ax: Axes, names: Iterable[str]) -> None:
+    """Write the *names* of lanes or bars beside the vertical axis, from 0; a long one in several lines."""
+    texts = [_wrapped(name, _share(ax)[0] * 0.35, FONT) for name in names]
+    ax.set_yticks(range(len(texts)), texts, fontsize=FONT)
+
+
+class _Plain(LogFormatter):
+    """Numbers as people write them: 0.01, 5, 300; also between the powers of ten, where the axis has no two of these."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def logarithmic(axis: Axis) -> None:
+    """Make *axis* logarithmic, with plain numbers: 100 and not 10²."""
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+    axis.set_major_formatter(_Plain())
+    axis.set_minor_formatter(_Plain(minor_thresholds=(1, 0.4)))
 
 
 def footer(ax: Axes) -> None:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from edakit.app import App
-from edakit.clock import NS
+from edakit.clock import NS, real
 from edakit.errors import InvalidValueError, UnknownComponentError
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.rows import ENDS
@@ -101,16 +101,19 @@ def plot_timeline(
         InvalidValueError: *source* is none of these, *components* is empty, *end* is not after *start*, or *guess* is about
                 a delivery that is not drawn, or is no number of zero or more.
     """
-    if not start < end:
-        raise InvalidValueError("end", end, f"a time after start={start:g} [s]")
+    if not real(start) < real(end):
+        raise InvalidValueError("start and end", (start, end), "a time, and one after it [s]")
     trace = _trace(source)
-    lanes = _lanes(_stays(trace), None if components is None else list(components), source)
+    wanted = [components] if isinstance(components, str) else components
+    lanes = _lanes(_stays(trace), None if wanted is None else list(wanted), source)
     lanes = {name: [stay for stay in stays if start <= stay.published < end] for name, stays in lanes.items()}
     everything = [stay for stays in lanes.values() for stay in stays]
     if not everything:
         raise NothingMeasuredError(f"a timeline from {start:g} s to {end:g} s")
     for number, stays in enumerate(lanes.values()):
         _draw_lane(ax, stays, number, marked=len(everything) <= MARKED)
+    if guess is not None and not (isinstance(guess, tuple) and len(guess) == 3):  # noqa: PLR2004 (its parts)
+        raise InvalidValueError("guess", guess, "a component, which of its deliveries, and after how long: ('stock', 0, 0.5)")
     guessed = guess is not None and _mark(ax, lanes, *guess)
     _dress(ax, lanes, marked=len(everything) <= MARKED, guessed=guessed)
     dress(ax, title=title or _title(lanes), x="Time since the first publication [s]", y="Component")
@@ -191,11 +194,11 @@ def _heights(stays: list[_Stay], number: int) -> list[float]:
 def _mark(ax: Axes, lanes: dict[str, list[_Stay]], component: str, which: int, seconds: float | None) -> bool:
     """Put what a person predicted on the line that it is about; tell whether anything was predicted."""
     stays = lanes.get(component, [])
-    if not 0 <= which < len(stays):
+    if not 0 <= real(which) < len(stays):
         raise InvalidValueError("guess", (component, which, seconds), "a delivery that is drawn: its component, and which of them, from 0")
     if seconds is None:
         return False
-    if not 0 <= seconds < math.inf:
+    if not 0 <= real(seconds) < math.inf:
         raise InvalidValueError("guess", seconds, "a number of seconds, zero or more")
     mark_guess(ax, stays[which].published + seconds, _heights(stays, list(lanes).index(component))[which])
     return True

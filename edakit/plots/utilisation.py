@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
 from edakit.measuring.statistics import Array
 from edakit.measuring.sweep import Sweep
 from edakit.measuring.theory import Queue
-from edakit.plots.series import by_name, checked_guess, rounded, times
+from edakit.plots.series import by_name, checked_guess, percent, rounded, times
 from edakit.plots.style import THEORY, colour, dress, legend, line, mark_guess
 from edakit.table import Table
 
@@ -21,6 +22,9 @@ __all__ = ["plot_wait_by_utilisation"]
 
 ROWS: Final = 14
 """Most lines of the table; of more levels some are chosen."""
+
+SWEEPS: Final = 4
+"""Most sweeps that a title speaks of one by one."""
 
 HIGHEST: Final = 0.995
 """Where the line of a theory ends if levels go on: at 1 the wait is infinite [1]."""
@@ -52,7 +56,7 @@ def plot_wait_by_utilisation(
         InvalidValueError: there is no sweep, a sweep has no level, or *guess* or *guess_at* is out of range.
     """
     named = _checked(sweep)
-    models = {} if theory is None else by_name(theory, _one(theory), "a model such as mm1(service_rate=250), or None")
+    models = {} if theory is None else by_name(theory, _one(theory), "a model such as mm1(service_rate=250), or None", Queue)
     for number, (name, one) in enumerate(named.items()):
         _draw(ax, one, number, name, _model(models, name, named))
     top = ax.get_ylim()[1]
@@ -85,7 +89,7 @@ def _one(theory: Queue | Mapping[str, Queue]) -> str:
 
 
 def _share(level: float) -> float:
-    if not 0 < level < math.inf:
+    if not 0 < real(level) < math.inf:
         raise InvalidValueError("guess_at", level, "a utilisation above 0, such as 0.9")
     return level
 
@@ -154,12 +158,16 @@ def _ends(sweep: Sweep) -> tuple[float, float, float, float]:
 def _title(named: Mapping[str, Sweep]) -> str:
     if len(named) == 1:
         low, high, short, long = _ends(next(iter(named.values())))
-        return f"Busy {times(100 * low)} % of the time: {times(short)} ms of waiting; {times(100 * high)} %: {times(long)} ms"
+        more = f"; {percent(high)} %: {times(long)} ms" if high > low else ""
+        return f"Busy {percent(low)} % of the time: {times(short)} ms of waiting{more}"
     ends = {name: _ends(sweep) for name, sweep in named.items()}
     highs = {high for _, high, _, _ in ends.values()}
+    if len(ends) > SWEEPS:  # the first and the last are enough
+        order = sorted(ends, key=lambda name: ends[name][3])
+        ends = {name: ends[name] for name in (order[0], order[-1])}
     if len(highs) == 1:
-        return f"At {times(100 * highs.pop())} % busy: " + ", ".join(f"{times(long)} ms of waiting ({name})" for name, (*_, long) in ends.items())
-    return "Waiting: " + ", ".join(f"{times(long)} ms at {times(100 * high)} % ({name})" for name, (_, high, _, long) in ends.items())
+        return f"At {percent(highs.pop())} % busy: " + ", ".join(f"{times(long)} ms of waiting ({name})" for name, (*_, long) in ends.items())
+    return "Waiting: " + ", ".join(f"{times(long)} ms at {percent(high)} % ({name})" for name, (_, high, _, long) in ends.items())
 
 
 def _sentence(named: Mapping[str, Sweep]) -> str:
@@ -168,6 +176,8 @@ def _sentence(named: Mapping[str, Sweep]) -> str:
         low, high, short, long = _ends(sweep)
         growth = f", {times(float(f'{long / short:.2g}'))} times as long" if short > 0 else ""
         parts.append(
-            f"{name}: from {times(100 * low)} % to {times(100 * high)} % utilisation the mean wait goes from {times(short)} to {times(long)} ms{growth}"
+            f"{name}: from {percent(low)} % to {percent(high)} % utilisation the mean wait goes from {times(short)} to {times(long)} ms{growth}"
+            if high > low
+            else f"{name}: at {percent(low)} % utilisation the mean wait is {times(short)} ms"
         )
     return "; ".join(parts) + "."

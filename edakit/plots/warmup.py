@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from edakit.clock import real
 from edakit.errors import InvalidValueError
+from edakit.measuring.checks import positive
+from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import milliseconds
 from edakit.measuring.sweep import QueueSample
+from edakit.plots.series import lists_by_name
 from edakit.plots.style import THEORY, dress, legend, line
 from edakit.table import Table
 
 __all__ = ["plot_warmup"]
+
+
+BINS = 100_000
+"""Most bins."""
 
 
 def plot_warmup(ax: Axes, samples: Sequence[QueueSample], *, width: float, usual: float) -> Table:
@@ -26,11 +35,18 @@ def plot_warmup(ax: Axes, samples: Sequence[QueueSample], *, width: float, usual
         usual: Mean wait of a queue that has been running for long [s].
 
     Raises:
-        InvalidValueError: there is no sample, or *width* is not above 0.
+        InvalidValueError: there is no sample, *width* is not above 0, *usual* is negative, or *width* makes more than 100,000 bins.
+        NothingMeasuredError: nothing came in any of them.
     """
-    if not samples or not width > 0:
-        raise InvalidValueError("samples and width", (len(samples), width), "one sample or more, and a width above 0 s")
+    samples = lists_by_name({"samples": samples}, "samples", "one sample of simulate_queue(…) or more, in a list", QueueSample)["samples"]
+    positive("width", width, "number of seconds")
+    if not 0 <= real(usual) < math.inf:
+        raise InvalidValueError("usual", usual, "a number of seconds, zero or more")
     came, waits = (np.concatenate(parts) for parts in ([each.came_at for each in samples], [each.waiting for each in samples]))
+    if not came.size:
+        raise NothingMeasuredError("a warm-up")
+    if came.max() / width > BINS:
+        raise InvalidValueError("width", width, f"a number of seconds of at least {came.max() / BINS:.2g}")
     bins = (came / width).astype(int)
     # Each event counts once, as in a mean over events: a mean of bin means would favour the quiet runs.
     means = np.bincount(bins, waits) / np.maximum(np.bincount(bins), 1)
