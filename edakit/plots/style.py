@@ -121,7 +121,7 @@ def legend(ax: Axes, **options: Any) -> None:
         labels = [_wrapped(label, 0.3 * share, FONT) for label in labels]
         place = {**outside, "bbox_to_anchor": (1.0, 1.0)}
     elif any(label != _wrapped(label, 0.6 * share, FONT) for label in labels):
-        labels = [_wrapped(label, 0.8 * share, FONT) for label in labels]
+        labels = [_wrapped(label, 0.7 * share, FONT) for label in labels]
         place = {**outside, **below(ax), "ncols": 1}
     style = {"fontsize": FONT, "frameon": True, "framealpha": 0.9, "edgecolor": "none"}
     ax.legend(handles, labels, **{**style, **options, **place})
