@@ -47,7 +47,7 @@ def listen(event, context):
         print("begun", flush=True)
         time.sleep(60)
     if event.text == "end it all":
-        raise KeyboardInterrupt("past all handlers")
+        raise BaseException("past all handlers")
     words.append(event.text)
     print(f"heard {event.text}", flush=True)
 
@@ -190,7 +190,7 @@ def test_a_worker_that_can_serve_no_more_says_so_and_ends(url, own):
             outside.publish(own.Told(text="end it all"))
         assert process.wait(10) == 1
         assert process.stderr.read() == (
-            "edakit worker: it can serve no more (ears: KeyboardInterrupt: past all handlers); "
+            "edakit worker: it can serve no more (ears: BaseException: past all handlers); "
             "what it had not acked goes back, so start it again when that is mended\n"
         )
 
