@@ -47,7 +47,7 @@ def plot_tail(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries) -> Table:
     legend(ax, loc="lower left")
     rows = [(name, run.latency.size, *(milliseconds(percentile(run.latency, q)) for q in (50, 99, 99.9, 100))) for name, run in named.items()]
     says = "; ".join(f"{name}: {_slow(run)} took more than {times(1e3 * run.percentile(99))} ms" for name, run in named.items())
-    return Table(("run", "answers", "p50 [ms]", "p99 [ms]", "p99.9 [ms]", "slowest [ms]"), rows, says=f"{says}.")
+    return Table(("run", "answers", "p50 [ms]", "p99 [ms]", "p99.9 [ms]", "slowest [ms]"), rows, says=f"{says[0].upper()}{says[1:]}.")
 
 
 def _slow(run: Deliveries) -> str:
