@@ -14,7 +14,7 @@ from edakit.brokers.page import QUESTIONS, page
 from edakit.brokers.promises import PROMISES
 from edakit.capabilities import BROKERS, Capabilities, able
 from edakit.errors import BrokerURLError
-from edakit.transports import kafka_consumer, kafka_link
+from edakit.transports import kafka_fetcher, kafka_link, kafka_progress, kafka_topics
 from edakit.transports.address import parse_url
 from edakit.transports.refused import REFUSED
 
@@ -54,10 +54,10 @@ def test_the_numbers_on_the_page_are_those_of_the_code():
     kafka = page().partition("## `kafka://`")[2].partition("\n## ")[0]
 
     for words in (
-        f"{kafka_consumer.COMMIT_EVERY * 1000:g} ms later at most",
-        f"up to {kafka_consumer.SPAN:,} handled ones",
+        f"{kafka_progress.COMMIT_EVERY * 1000:g} ms later at most",
+        f"up to {kafka_fetcher.SPAN:,} handled ones",
         f"after {kafka_link.SESSION:g} s (`?session=`)",
-        f"the number of partitions: {kafka_link.PARTITIONS},",
+        f"the number of partitions: {kafka_topics.PARTITIONS},",
     ):
         assert words in kafka
 

@@ -400,12 +400,9 @@ def test_a_shop_runs_over_tls(certificates):
             app.publish_many(CartItemAdded(cart_id=str(number)) for number in range(500))
             app.send(AddItem(cart_id="small"))
             until(lambda: len(mailed) == 501)
-        plain = f"kafka://localhost:{node.state.ports['tls']}"
-        for use in (plain, plain.replace("//", "//ada:secret@")):
-            with pytest.raises(BrokerError, match="the port speaks TLS only; write kafkas://"):
-                Bus(use)
-        for use in (f"kafkas://localhost:{node.port}", f"kafkas://ada:secret@localhost:{node.port}"):
-            with pytest.raises(BrokerError, match="the port speaks no TLS; write kafka://"):
-                Bus(use)
+        with pytest.raises(BrokerError, match="the port speaks TLS only; write kafkas://"):
+            Bus(f"kafka://ada:secret@localhost:{node.state.ports['tls']}")
+        with pytest.raises(BrokerError, match="the port speaks no TLS; write kafka://"):
+            Bus(f"kafkas://ada:secret@localhost:{node.port}")
         with pytest.raises(BrokerError, match="no secure connection"):
             App(broker=secure.replace("localhost", "127.0.0.1")).publish(CartItemAdded(cart_id="c-1"))

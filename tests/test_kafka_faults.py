@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import SimpleNamespace
@@ -13,12 +14,12 @@ from confluent_kafka import KafkaException, Producer, cimpl
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edakit import App, Bus
-from edakit.brokers import start
+from edakit.brokers import from_environment, start
 from edakit.errors import BrokerError
 from edakit.events import KEY
 from edakit.transports.kafka_held import HELD
 from edakit.transports.kafka_wire import headers_of
-from tests.conformance.helpers import added, numbers, opened, queue, taker, until
+from tests.conformance.helpers import PATIENCE, added, numbers, opened, queue, taker, until
 from tests.real_brokers import require_installed
 from tests.shop_language import CartItemAdded, recorder
 
@@ -100,10 +101,27 @@ def test_a_partition_that_was_paused_when_it_went_is_read_when_it_comes_back(url
         queue(bus)
         bus.publish_many(added(number, str(number)) for number in range(HELD + 1000))
         with taker(bus, prefetch=HELD + 1000) as one:
-            until(lambda: len(one.subscription._paused) >= 3)
+            until(lambda: one.subscription.paused)
             with taker(other) as two:
                 until(two.subscription.progress)
             assert sorted(numbers(one.take_all(HELD + 1000))) == list(range(HELD + 1000))
+
+
+def test_who_is_alone_stays_so_however_short_the_session(url):
+    with opened(*[url if from_environment("kafka") else f"{url}&session=1"] * 2) as (bus, other):
+        queue(bus)
+        entered = threading.Event()
+
+        def enter():
+            with other.link.alone("mail"):
+                entered.set()
+
+        waiting = threading.Thread(target=enter)
+        with bus.link.alone("mail"):
+            waiting.start()
+            assert not entered.wait(4), "four sessions"
+        waiting.join(PATIENCE)
+        assert entered.is_set()
 
 
 # What strangers write.
@@ -185,7 +203,9 @@ def test_transactions_leave_gaps_that_are_stepped_over_and_what_was_aborted_is_n
         assert len(mailed) == 1 + 2
         assert app.backlog("mail") == 0
         until(
-            lambda: app.bus.link.cluster.committed(f"{app.bus.link._prefix}mail", [(app.bus.link.log, 0)]) == app.bus.link.cluster.ends([(app.bus.link.log, 0)])
+            lambda: (
+                app.bus.link.cluster.committed(app.bus.link.topics.group("mail"), [(app.bus.link.log, 0)]) == app.bus.link.cluster.ends([(app.bus.link.log, 0)])
+            )
         )
         assert len(list(app.bus.link.replay())) == 3
 
@@ -234,7 +254,7 @@ def test_a_queue_whose_own_topic_was_removed_goes_on_where_it_was(url):
     with opened(url) as bus:
         queue(bus)
         bus.publish_many(added(number) for number in range(5))
-        topic = bus.link._topic("mail")
+        topic = bus.link.topics.own("mail")
         admin.delete_topics([topic])[topic].result()
     with opened(url) as bus:
         queue(bus)
@@ -269,7 +289,7 @@ def test_a_cluster_that_goes_away_is_told_to_who_waits_to_be_alone_and_to_who_se
 def test_who_waits_to_be_alone_is_told_that_the_topic_was_removed(url):
     with opened(url) as bus:
         queue(bus)
-        topic = bus.link._topic("mail")
+        topic = bus.link.topics.own("mail")
         admin = AdminClient({"bootstrap.servers": host(url)})
         admin.delete_topics([topic])[topic].result()
         with pytest.raises(BrokerError, match=f"there is no topic {topic}"), bus.link.alone("mail"):

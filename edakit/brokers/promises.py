@@ -123,13 +123,14 @@ _KAFKA: Final = Promise(
     details={
         "processes": "On any machine, up to the number of partitions: 3, or `?partitions=` when the topic is made. Each partition has one consumer at a time, "
         "so all events of a key go to one process.",
-        "durable": "As long as the topic keeps them; a broker's usual setting is seven days, handled or not.",
+        "durable": "As long as the topic keeps them; a broker's usual setting is seven days, handled or not. "
+        "What was deleted before a component read it is told, once.",
         "replay": "From any offset that the topic still has; partitions are merged by the broker's time, to the millisecond.",
         "delayed": "Held by the consumer: if its process dies, the event comes again at once.",
     },
     avoid=(
         "when a queue must have a bound, or an event without a subscriber must be refused",
-        "when a component may stand still for longer than the topic keeps its events: they are lost then",
+        "when a component may stand still for longer than the topic keeps its events: they are deleted then, and it is told",
         "when the number of partitions will change: a key would go to another one; edakit stops with an error",
         "for a few events a minute: a cluster is much to look after",
     ),

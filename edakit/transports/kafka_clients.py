@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Producer
 
 from edakit.transports.kafka_errors import PATIENCE
 
-__all__ = ["PARTING", "Member", "Sender", "close", "made", "settings"]
+__all__ = ["PARTING", "Member", "Sender", "close", "made", "membership", "settings"]
 
 _C = TypeVar("_C")
 
@@ -59,6 +59,16 @@ def made(kind: Callable[[dict[str, Any]], _C], settings: Mapping[str, Any]) -> _
     client = kind(dict(settings))
     _clients.add(client)
     return client
+
+
+def membership(group: str, session: float) -> dict[str, Any]:
+    """Return the settings of a member of a group, which has let go when nothing was heard of it for *session* [s]; librdkafka's own heartbeat is 3 s."""
+    return {
+        "group.id": group,
+        "session.timeout.ms": int(session * 1000),
+        "heartbeat.interval.ms": max(1, int(session * 1000 / 3)),
+        "enable.auto.commit": False,
+    }
 
 
 def close(consumers: Iterable[Consumer]) -> None:

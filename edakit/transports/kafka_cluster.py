@@ -229,8 +229,7 @@ class Cluster:
         Raises:
             BrokerError: the cluster does not answer, or the topic has been removed.
         """
-        settings = {"group.id": group, "enable.auto.commit": False, "session.timeout.ms": int(session * 1000), "partition.assignment.strategy": "range"}
-        member = self.consumer(settings)
+        member = self.consumer(clients.membership(group, session) | {"partition.assignment.strategy": "range"})
         try:
             member.subscribe([topic])
             asked = time.monotonic()

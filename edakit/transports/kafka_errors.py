@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError
 
 from edakit.errors import BrokerError, PermissionDeniedError, UncertainError
 
-__all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "jumped", "other_protocol", "refuses"]
+__all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "jumped", "missing", "other_protocol", "refuses"]
 
 PATIENCE: Final = 10.0
 """How long the cluster may take to answer before that is an error [s]."""
@@ -88,6 +88,11 @@ def _refused(shown: str, user: str, trouble: KafkaError) -> BrokerError:
     if trouble.code() == KafkaError._SSL:
         return BrokerError(shown, f"no secure connection ({trouble.str()})", "correct ca= in the address, or write kafka:// where it speaks no TLS")
     return BrokerError(shown, f"it refuses the user {user!r} ({trouble.str()})", "correct user, password or mechanism= in the address")
+
+
+def missing(shown: str, topic: str) -> BrokerError:
+    """Return the error of a topic that was there."""
+    return BrokerError(shown, _GONE[0].format(name=topic), _GONE[1])
 
 
 def changed(shown: str, topic: str, known: int) -> BrokerError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -77,18 +77,17 @@ def merged(cluster: Cluster, starts: Mapping[Place, int], ends: Mapping[Place, i
             stream.close()  # type: ignore[attr-defined]  # a generator
 
 
-def numbered(cluster: Cluster, topic: str, partitions: int, number: int) -> Iterator[tuple[int, Any]]:
-    """Yield the records of a topic from *number* on, each with its number: its time [ms], and its place among those of one millisecond.
+def numbered(cluster: Cluster, places: Sequence[Place], number: int) -> Iterator[tuple[int, Any]]:
+    """Yield the records of all partitions of a topic from *number* on, each with its number: its time [ms], and its place among those of one millisecond.
 
     Offsets count within one partition. These numbers order a whole topic, and fit into 63 bits until the year 2100; the topic's times are the broker's.
     """
     time_ms = number >> _MS_BITS
-    places = [(topic, partition) for partition in range(partitions)]
     ends, starts = cluster.ends(places), cluster.starts(places)
     if time_ms:
         found = cluster.since(places, time_ms)
         starts = {place: found[place] if found[place] >= 0 else ends[place] for place in places}
-    streams = [_numbers(read(cluster, place, starts[place], ends[place]), place[1], partitions) for place in places]
+    streams = [_numbers(read(cluster, place, starts[place], ends[place]), place[1], len(places)) for place in places]
     try:
         yield from (each for each in heapq.merge(*streams, key=lambda pair: pair[0]) if each[0] >= number)
     finally:

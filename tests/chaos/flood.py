@@ -63,7 +63,7 @@ def fill_the_broker(telling, url, seconds):
         subscription, count, begin = app._running.servers["mail"].subscription, in_flight(app), time.monotonic()
 
         def to_come():
-            return len(handled) == 1 or not getattr(subscription, "_paused", True)
+            return len(handled) == 1 or not getattr(subscription, "paused", True)
 
         while (now := time.monotonic()) < begin + seconds or (to_come() and now < begin + seconds + 30):
             app.publish_many(CartItemAdded(cart_id=str(number + each)) for each in range(50))
@@ -72,7 +72,7 @@ def fill_the_broker(telling, url, seconds):
             while time.monotonic() < begin + number / RATE:
                 time.sleep(0.005)
                 samples.append((count(), len(subscription)))
-        done, paused = len(handled), bool(getattr(subscription, "_paused", ()))
+        done, paused = len(handled), bool(getattr(subscription, "paused", False))
     most, ahead = (max(each) for each in zip(*samples, strict=True))
     told = {"attempt": number, "applied": done, "in_flight": most, "ahead": ahead, "paused": paused, "allocated_mb": allocated[0] / 1e6}
     telling.send(told)

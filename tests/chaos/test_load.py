@@ -123,7 +123,8 @@ def test_r10_a_producer_ten_times_as_fast_fills_no_memory(broker, together, requ
     else:
         assert found["attempt"] > 10 * found["applied"], "the producer was much faster"
     if broker == "kafka":
-        from edakit.transports.kafka_consumer import BLOCK, HELD  # noqa: PLC0415 (confluent-kafka is an extra)
+        from edakit.transports.kafka_fetcher import BLOCK  # noqa: PLC0415 (confluent-kafka is an extra)
+        from edakit.transports.kafka_held import HELD  # noqa: PLC0415 (as above)
 
         assert found["paused"], "the partitions were paused"
         assert found["ahead"] <= HELD + BLOCK
