@@ -66,6 +66,13 @@ def only_acks(queue, pack):
         message.ack()
 
 
+def goes_home_after_one(queue, pack):
+    while (message := queue.get()) is not None:
+        pack(message.number)
+        message.ack()
+        break
+
+
 def stub(queue, pack):
     while queue.get() is not None:
         ...
@@ -83,6 +90,7 @@ def test_03_1_the_ack_after_the_work_passes():
         (acks_whatever_happens, "It was acked although pack did not return"),
         (survives_a_kill, "It was acked although pack did not return"),
         (packs_messages, "Seen: pack was given a message. Expected: the number of an order."),
+        (goes_home_after_one, "The worker left its loop"),
         (acks_at_the_end_of_the_shift, "This happens when acks wait for the end of the shift"),
     ],
 )

@@ -17,6 +17,7 @@ def p99(values):
 def test_05_1_nearest_rank_and_interpolation_pass():
     assert check_05_1(p99).passed
     assert check_05_1(lambda values: np.percentile(values, 99)).passed
+    assert check_05_1(lambda values: np.float32(p99(values))).passed
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,8 @@ def test_05_1_nearest_rank_and_interpolation_pass():
         (max, "This is the slowest of all"),
         (lambda values: values[math.ceil(0.99 * len(values)) - 1], "the values are not put in order first"),
         (np.mean, "This is the mean"),
+        (np.median, "This is the median"),
+        (lambda values: 1.2 * max(values), "longer than the slowest of all"),
         (lambda values: sorted(values)[len(values) // 100], "counted from the wrong end"),
         (sorted, "more than one number is given back"),
         (lambda values: 1000 * p99(values), "This is in milliseconds."),
@@ -83,8 +86,9 @@ def test_05_2_a_log_that_is_filled_up_passes_and_recovers_most_but_not_all():
         (lambda latencies, every: [*latencies, *(v for v in latencies for _ in range(round(v / every) - 1))], "would have waited less than the one before"),
         (lambda latencies, every: [*backfill(latencies, every), *[0.001] * 100], "quick answers are multiplied too"),
         (lambda latencies, every: backfill([value for value in latencies if value > every], every), "what was measured is replaced"),
-        (lambda latencies, every: [*latencies, *backfill([max(latencies)], every)[1:]], "Look at the answer of 0.04 s"),
+        (lambda latencies, every: [*latencies, *backfill([max(latencies)], every)[1:]], "Look at the answer of 0.044 s"),
         (lambda latencies, every: [*latencies, *backfill([max(latencies)], 2 * every)[1:]], "would have waited less than the one before"),
+        (lambda latencies, every: [*latencies, *(n * every for v in latencies for n in range(1, int(v / every)))], "0.994, 0.984, 0.974"),
         (lambda latencies, every: [*(v for v in latencies if v < SLOW), *backfill([v for v in latencies if v > SLOW], every)], "or only a very slow one"),
     ],
 )
@@ -95,12 +99,12 @@ def test_05_2_a_wrong_answer_is_told_why(answer, said):
     assert said in repr(verdict)
 
 
-@pytest.mark.parametrize("share", [100.0, 0.64])
+@pytest.mark.parametrize("share", [100.0, 0.64, "64 %"])
 def test_05_2_a_wrong_share_is_told_the_counts(share):
     verdict = check_05_2(backfill, share, *two_runs())
 
     assert verdict.kind == "not yet"
-    assert f"Expected: {recovered():.0f} %" in repr(verdict)
+    assert f"Expected: {recovered():.0f}, in %" in repr(verdict)
 
 
 @pytest.mark.parametrize(("function", "share"), [(lambda latencies, every: None, 64.0), (backfill, ...)])

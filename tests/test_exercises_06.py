@@ -167,6 +167,7 @@ def test_06_3_an_argument_in_chinese_passes():
         (95, "drop newest", "The worker is too slow", "A sentence ends with a full stop."),
         (95, "shed", BECAUSE, "one of raise, drop newest, drop oldest, wait"),
         (0.4, "drop newest", BECAUSE, "a whole number of 1 or more"),
+        (0.4 / 0.004 - 5, "drop newest", BECAUSE, "what a division gave"),
     ],
 )
 def test_06_3_a_wrong_answer_is_told_why(bound, policy, because, said):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from edakit.classroom.checks import ch07
@@ -17,8 +18,9 @@ from edakit.shop.cart import Carts
         lambda key, partitions, consumers: partition_of(key, partitions) % consumers,
         lambda key, partitions, consumers: consumer_of(partition_of(key, partitions), partitions, consumers),
         lambda key, partitions, consumers: consumers - 1 - partition_of(key, partitions) % consumers,
+        lambda key, partitions, consumers: np.int64(partition_of(key, partitions) % consumers),
     ],
-    ids=["dealt like cards", "in blocks", "from the last on"],
+    ids=["dealt like cards", "in blocks", "from the last on", "in numpy's numbers"],
 )
 def test_07_1_any_fair_way_of_dealing_partitions_out_passes(answer):
     assert check_07_1(answer).passed
@@ -31,9 +33,10 @@ def test_07_1_any_fair_way_of_dealing_partitions_out_passes(answer):
         (lambda key, partitions, consumers: random.Random(key).randrange(consumers), "a partition belongs to one consumer of a group"),
         (lambda key, partitions, consumers: partition_of(key, partitions), "the number of the partition is taken for that of the consumer"),
         (lambda key, partitions, consumers: partition_of(key, partitions) % consumers + 1, "counting begins at 1"),
-        (lambda key, partitions, consumers: min(partition_of(key, partitions), consumers - 1), "some consumers are left out"),
+        (lambda key, partitions, consumers: min(partition_of(key, partitions), consumers - 1), "all partitions that are left over go to one consumer"),
         (lambda key, partitions, consumers: 0, "some consumers are left out"),
         (lambda key, partitions, consumers: "consumer 1", "a whole number from 0 to 2"),
+        (lambda key, partitions, consumers: float(partition_of(key, partitions) % consumers), "a division gives a fraction"),
     ],
 )
 def test_07_1_a_wrong_answer_is_told_why(answer, said):
@@ -60,6 +63,10 @@ def commands_counted(bus, last):
     return carts
 
 
+def from_last_on(bus, last):
+    return Carts.replay(each.event for each in bus.replay(last, CartItemAdded, CartItemRemoved, CheckoutStarted)).lines
+
+
 def test_07_2_the_carts_up_to_an_offset_pass_with_or_without_those_that_are_empty():
     assert check_07_2(carts_until).passed
     assert check_07_2(lambda bus, last: {cart: lines for cart, lines in carts_until(bus, last).items() if lines}).passed
@@ -70,6 +77,7 @@ def test_07_2_the_carts_up_to_an_offset_pass_with_or_without_those_that_are_empt
     [
         (lambda bus, last: carts_until(bus, 10**9), "These are the carts at the end of the log"),
         (lambda bus, last: carts_until(bus, last - 1), "the event at the last offset is left out"),
+        (from_last_on, "begin at 0, where the log begins"),
         (lambda bus, last: carts_until(bus, last, CartItemAdded), "only what was put in is counted"),
         (lambda bus, last: carts_until(bus, last, CartItemAdded, CartItemRemoved), "a check-out is passed over"),
         (commands_counted, "Only CartItemAdded has happened"),
@@ -136,11 +144,18 @@ def test_07_3_each_situation_has_one_broker_so_that_the_table_decides():
     ("choice", "because", "said"),
     [
         ({"another": "memory"}, BECAUSE, "one broker for each text of SITUATIONS"),
-        (RIGHT, "They fit.", "1 sentences"),
+        (dict(enumerate(RIGHT.values())), BECAUSE, "its text, not its number"),
+        (list(RIGHT.values()), BECAUSE, "Expected: a dictionary."),
+        (RIGHT, "They fit.", "Seen: 1 sentence."),
+        (RIGHT, "They fit\nThey share\nThey keep", "A sentence ends with a full stop."),
     ],
 )
 def test_07_3_an_answer_of_another_form_is_told_so(choice, because, said):
     assert said in repr(check_07_3(choice, because))
+
+
+def test_07_3_reasons_in_chinese_are_counted_too():
+    assert check_07_3(RIGHT, "测试需要虚拟时间。打包员要分担订单。报告要读过去的事件。").passed
 
 
 def test_07_3_a_stub_is_told_what_is_missing():

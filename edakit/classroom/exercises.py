@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import update_wrapper
 from html import escape
+from numbers import Integral, Real
 from types import EllipsisType
 from typing import Any, Final
 
@@ -14,7 +16,8 @@ from edakit.classroom.bounded import NoEndError, place_of, run_bounded
 from edakit.component import Component
 from edakit.errors import EdakitError, InvalidValueError
 
-__all__ = ["MIME", "Check", "EventStormError", "Exercise", "NotYetError", "NothingHereError", "Verdict", "answered", "exercise", "virtual"]
+__all__ = ["MIME", "Check", "EventStormError", "Exercise", "NotYetError", "NothingHereError", "Verdict"]
+__all__ += ["answered", "exercise", "real", "sentences", "virtual", "whole"]
 
 MIME: Final = "application/vnd.edakit.verdict+json"
 """What `edakit grade` reads in a cell's output."""
@@ -22,6 +25,8 @@ MIME: Final = "application/vnd.edakit.verdict+json"
 SECONDS = 20.0  # far more than a check needs, far less than a class waits [s]
 MOST_EVENTS = 200_000  # no exercise handles more
 HINTS = 3
+FULL_STOPS: Final = "\u3002\uff01\uff1f"
+"""Those of Chinese, which have no space after them."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,21 @@ def answered(value: object, what: str) -> Any:
     if value is None or _is_blank(value):
         raise NothingHereError(f"{what} gives nothing back yet")
     return value
+
+
+def whole(value: object) -> int | None:
+    """Return *value* if it is a whole number, Python's or numpy's; True and False are none."""
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+
+
+def real(value: object) -> float | None:
+    """Return *value* if it is a number, Python's or numpy's."""
+    return float(value) if isinstance(value, Real) else None
+
+
+def sentences(text: object) -> int:
+    """Count the sentences of *text*, in a language of spaces or in Chinese; each ends with a full stop, a question mark or an exclamation mark."""
+    return len(re.findall(rf"\w[^.!?{FULL_STOPS}]*(?:[.!?](?=\s|$)|[{FULL_STOPS}])", str(text)))
 
 
 def virtual(*components: Component, seed: int = 0) -> App:

@@ -22,7 +22,7 @@ from typing import Any, Final, cast
 
 from edakit.app import App
 from edakit.bus import Bus
-from edakit.classroom.exercises import NothingHereError, NotYetError, answered, exercise, virtual
+from edakit.classroom.exercises import NothingHereError, NotYetError, answered, exercise, virtual, whole
 from edakit.component import Component
 from edakit.delivery import Crash, Hooks
 from edakit.faults import Faults
@@ -141,12 +141,12 @@ def _judge_shift(kills: dict[int, bool], table: _Table, early: list[int], left: 
             f"{killed}, and order {lost[0]} is neither packed nor in the queue", "each order packed", because, "which of your two lines comes first"
         )
     if left:
-        raise NotYetError(
-            f"{left} of {ORDERS} orders in the queue when the worker has gone home, {len(times)} of them packed",
-            "an empty queue",
-            "Without an ack the broker keeps a message for the next worker, who packs it again.",
-            "message.ack(), once for each message",
-        )
+        seen = f"{left} orders in the queue when the worker has gone home, and {len(times)} of {ORDERS} packed"
+        if left + len(times) == ORDERS:
+            because = "The worker left its loop, and what waited was never taken. This happens with break or return, or when a kill is caught."
+            raise NotYetError(seen, "an empty queue", because, "the loop: it ends when get gives None")
+        because = "Without an ack the broker keeps a message for the next worker, who packs it again."
+        raise NotYetError(seen, "an empty queue", because, "message.ack(), once for each message")
     again = sorted(number for number, count in times.items() if count > 1)
     if len(again) > sum(kills.values()):
         raise NotYetError(
@@ -176,10 +176,10 @@ def check_03_2(prefetch_for: Callable[[float, float], int]) -> str:
     """Let one worker work with *prefetch_for*, for other service times and round trips, and see whether it waits for the broker."""
     for takes, round_trip in CASES:
         call = f"prefetch_for({takes:g}, {round_trip:g})"
-        said = answered(prefetch_for(takes, round_trip), call)
-        if isinstance(said, bool) or not isinstance(said, int) or said < 1:
+        given = answered(prefetch_for(takes, round_trip), call)
+        if (said := whole(given)) is None or said < 1:
             because = "The order in the worker's hands counts as well." if said == 0 else "Messages are not divided."
-            raise NotYetError(f"{said!r} from {call}", "a whole number of 1 or more", because, "what your function returns: round up with math.ceil")
+            raise NotYetError(f"{given!r} from {call}", "a whole number of 1 or more", because, "what your function returns: round up with math.ceil")
         busy = _busy(said, takes, round_trip)
         if busy < 1:
             raise NotYetError(

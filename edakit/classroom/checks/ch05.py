@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from edakit.classroom.exercises import NotYetError, answered, exercise
+from edakit.classroom.exercises import NotYetError, answered, exercise, real
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,8 @@ EVERY: Final = 0.01
 
 SLOW: Final = 0.1
 """What counts as slow in exercise 05.2 [s]."""
+
+ROUNDING: Final = 1e-6  # numbers of 32 bits have seven digits
 
 Array = Any
 
@@ -47,12 +49,13 @@ Array = Any
 def check_05_1(p99: Callable[[Array], float]) -> str:
     """Compare *p99* with the place of the value among all: few values and many, unsorted, with ties, with a slow half."""
     for name, values in _latencies():
-        said = answered(p99(_array(values)), f"p99 of {name}")
+        given = answered(p99(_array(values)), f"p99 of {name}")
+        said = real(given)
         ordered, place = sorted(values), math.ceil(0.99 * len(values))
         # Definitions differ in how they go between neighbours; all of them stay there.
         low, high = ordered[max(place - 2, 0)], ordered[min(place, len(values) - 1)]
-        if not isinstance(said, int | float) or not low <= said <= high:
-            shown = f"{said:.4g} s" if isinstance(said, int | float) else repr(said)
+        if said is None or not (1 - ROUNDING) * low <= said <= (1 + ROUNDING) * high:
+            shown = repr(given) if said is None else f"{said:.4g} s"
             raise NotYetError(
                 f"{shown} for {name}", f"{ordered[place - 1]:.4g} s", _why_p99(said, values), "the ordered dots, and the one that 99 of 100 do not exceed"
             )
@@ -62,27 +65,30 @@ def check_05_1(p99: Callable[[Array], float]) -> str:
 def _latencies() -> Iterator[tuple[str, list[float]]]:
     random = Random("05.1")
     yield "1 value", [0.004]
-    yield "100 values", random.sample([value / 1000 for value in range(1, 101)], 100)
+    yield "100 values", random.sample([value**2 / 10_000 for value in range(1, 101)], 100)
     yield "10,000 values, half of them from a bad hour", [0.002] * 4850 + [0.5] * 150 + [0.002 + random.random() / 1000 for _ in range(5000)]
     yield "10,000 values with a long tail", [-0.01 * math.log(1 - random.random()) for _ in range(10_000)]
     yield "10 values", [random.random() for _ in range(10)]
     yield "1,000 values with ties", [0.003] * 985 + [0.2] * 15
 
 
-def _why_p99(said: object, values: Sequence[float]) -> str:
-    if not isinstance(said, int | float):
+def _why_p99(said: float | None, values: Sequence[float]) -> str:
+    if said is None:
         return "This happens when more than one number is given back."
     half, average = len(values) // 2, math.fsum(values) / len(values)
     if half and math.isclose(said, (_p99(values[:half]) + _p99(values[half:])) / 2, rel_tol=0.02):
         return "Percentiles cannot be averaged; pool the events first."
     reasons = [
         (max(values), "This is the slowest of all. One in a hundred may be slower than p99."),
+        (statistics.median(values), "This is the median: half of all are slower. Of 100 only one may be slower than p99."),
         (average, "This is the mean; half a second for a few disappears in it."),
         (average + 2.33 * statistics.pstdev(values), "This is p99 of a normal distribution. Latencies are not normal: most are short, and a few very long."),
         (1000 * _p99(values), "This is in milliseconds."),
     ]
     if found := [reason for value, reason in reasons if math.isclose(said, value, rel_tol=0.005)]:
         return found[0]
+    if max(values) < said < 100 * max(values):
+        return "This is longer than the slowest of all: a rule that goes on beyond the last value was used, such as that of statistics.quantiles."
     if said in values[-max(1, len(values) // 50) :]:
         return "This happens when the values are not put in order first."
     return "This happens when the place is counted from the wrong end, or as a share of something else than the number of values."
@@ -104,18 +110,19 @@ def _p99(values: Sequence[float]) -> float:
 )
 def check_05_2(backfill: Callable[[Array, float], Array], recovered: float, log: Array, truth: Array) -> str:
     """Compare *backfill* with what was missing, for other stalls and intervals, and *recovered* with the two runs of the chapter."""
-    for stalls, every in (((1.0,), 0.01), ((0.5, 0.04), 0.01), ((2.0,), 0.05), ((), 0.01)):
+    for stalls, every in (((1.004,), 0.01), ((0.504, 0.044), 0.01), ((2.02,), 0.05), ((), 0.01)):
         quick = [0.002, 0.003] * 50
         values = [*quick[:60], *stalls, *quick[60:]]
         said = answered(backfill(_array(values), every), f"backfill of {len(values)} latencies")
         _compare_log(sorted(float(value) for value in said), values, stalls, every)
     slow = [sum(float(value) > SLOW for value in values) for values in (backfill(log, EVERY), truth)]
     share = 100 * slow[0] / max(slow[1], 1)
-    if not isinstance(recovered, int | float) or abs(recovered - share) > 1:
+    told = real(recovered)
+    if told is None or abs(told - share) > 1:
         because = "This happens when other latencies are counted, or a share is given where a percentage is asked for."
         raise NotYetError(
-            f"recovered is {recovered}",
-            f"{share:.0f} %: {slow[0]} of {slow[1]} latencies above {SLOW} s",
+            f"recovered is {recovered!r}" if told is None else f"recovered is {told:.4g}",
+            f"{share:.0f}, in %: {slow[0]} of {slow[1]} latencies above {SLOW} s",
             because,
             "the two arrays, and how many of each exceed 0.1 s",
         )
@@ -127,7 +134,7 @@ def check_05_2(backfill: Callable[[Array, float], Array], recovered: float, log:
 
 def _compare_log(said: list[float], values: list[float], stalls: Sequence[float], every: float) -> None:
     shown = f"{len(said)} latencies, the slowest {max(said, default=0.0):.3g} s, from a log of {len(values)} with stalls of {list(stalls)} s"
-    missing = [stall - n * every for stall in stalls for n in range(1, round(stall / every))]
+    missing = [stall - n * every for stall in stalls for n in range(1, math.floor(stall / every))]
     expected = f"{len(values) + len(missing)} latencies, the slowest {max(values):.3g} s"
     # The smallest, about `every` long, may be there or not: that is a question of rounding.
     wanted = sorted(value for value in [*values, *missing] if value > 2.5 * every)
@@ -148,7 +155,7 @@ def _compare_log(said: list[float], values: list[float], stalls: Sequence[float]
         raise NotYetError(shown, expected, because, f"the answer of {min(stalls):g} s")
     if len(found) != len(wanted) or any(abs(one - other) > every / 100 for one, other in zip(found, wanted, strict=True)):
         because = "Each request that was not sent would have waited less than the one before, by the time between two."
-        raise NotYetError(shown, expected, because, "the first three latencies that you add for a stall of 1 s: 0.99, 0.98, 0.97")
+        raise NotYetError(shown, expected, because, "the first three latencies that you add for one of 1.004 s, tested every 0.01 s: 0.994, 0.984, 0.974")
     if len(said) > len(values) + len(missing) + 2 * max(1, len(stalls)):
         raise NotYetError(
             shown, expected, "This happens when quick answers are multiplied too.", "which latencies are longer than the time between two requests"

@@ -14,13 +14,12 @@ What an answer looks like; times are in seconds, rates in events per second:
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from random import Random
 from typing import Final
 
 from edakit.classroom.bounded import NoEndError, run_bounded
-from edakit.classroom.exercises import NotYetError, answered, exercise, virtual
+from edakit.classroom.exercises import NotYetError, answered, exercise, real, sentences, virtual, whole
 from edakit.clock import NS, to_ns
 from edakit.component import Component
 from edakit.distributions import Constant, Exponential
@@ -48,13 +47,12 @@ def check_06_1(wait: Callable[[float, float, float], float]) -> str:
     for rate, takes, variability in ((225, TAKES, 1), (225, TAKES, 0), (100, TAKES, 0.25), (45, 0.02, 4), (1, TAKES, 2)):
         said = answered(wait(rate, takes, variability), f"wait({rate}, {takes}, {variability})")
         right = mg1(service_rate=1 / takes, scv=variability).wait(rate)
-        if not isinstance(said, int | float) or not math.isclose(said, right, rel_tol=0.001):
-            shown = f"{said:.6g}" if isinstance(said, int | float) else repr(said)
-            because = (
-                _why_wait(said, rate, takes, variability) if isinstance(said, int | float) else "This happens when something else than a number is given back."
-            )
+        number = real(said)
+        if number is None or not math.isclose(number, right, rel_tol=0.001):
+            nothing = "This happens when something else than a number is given back."
+            because = nothing if number is None else _why_wait(number, rate, takes, variability)
             raise NotYetError(
-                f"{shown} s from wait({rate}, {takes}, {variability})",
+                f"{said!r} from wait({rate}, {takes}, {variability})" if number is None else f"{number:.6g} s from wait({rate}, {takes}, {variability})",
                 f"{right:.4g} s",
                 because,
                 "the waits at 90 % busy: 18 ms at variability 0, 36 ms at 1, 90 ms at 4",
@@ -164,8 +162,6 @@ POLICIES: Final = ("raise", "drop newest", "drop oldest", "wait")
 OVERLOADS: Final = ((300, 60), (350, 20))  # arrivals [1/s], and for how long [s]
 NEEDLESS: Final = 40  # refused more than need be: what a bound a third smaller costs [events]
 SENTENCES = 3
-FULL_STOPS: Final = "\u3002\uff01\uff1f"
-"""Those of Chinese, which have no space after them."""
 
 
 @exercise(
@@ -183,14 +179,15 @@ def check_06_3(bound: int | None, policy: str, because: str) -> str:
     """Let a burst of other rates and lengths come to a component with *bound* and *policy*."""
     if policy not in POLICIES:
         raise NotYetError(f"policy {policy!r}", f"one of {', '.join(POLICIES)}", "This happens when it is written in other words.", "the options of Component")
-    if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 1):
-        raise NotYetError(f"bound {bound!r}", "a whole number of 1 or more", "This happens when a time or a text is given.", "the unit of bound: events")
-    said = [_judge(bound, policy, rate, seconds) for rate, seconds in OVERLOADS]
-    sentences = len(re.findall(rf"\w[^.!?{FULL_STOPS}]*(?:[.!?](?=\s|$)|[{FULL_STOPS}])", str(because)))
-    if sentences < SENTENCES:
+    most = whole(bound)
+    if bound is not None and (most is None or most < 1):
+        what = "This happens when a time or a text is given, or what a division gave: 95.0 is no whole number for Python, int(95.0) is."
+        raise NotYetError(f"bound {bound!r}", "a whole number of 1 or more", what, "the unit of bound: events")
+    said = [_judge(most, policy, rate, seconds) for rate, seconds in OVERLOADS]
+    if (count := sentences(because)) < SENTENCES:
         what = "Whoever runs the shop has to be told why orders are refused. A sentence ends with a full stop."
         raise NotYetError(
-            f"{sentences} sentence{'' if sentences == 1 else 's'}",
+            f"{count} sentence{'' if count == 1 else 's'}",
             f"{SENTENCES} or more",
             what,
             "what the shopper sees, what the queue can do, and what you would do at twice the load",

@@ -12,7 +12,7 @@ What an answer looks like:
 
 from __future__ import annotations
 
-import re
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from typing import Final
 
 from edakit.bus import Bus
 from edakit.capabilities import BROKERS
-from edakit.classroom.exercises import NothingHereError, NotYetError, answered, exercise
+from edakit.classroom.exercises import NothingHereError, NotYetError, answered, exercise, sentences, whole
 from edakit.measuring.sharing import partition_of, share_out
 from edakit.shop.app import build_shop
 from edakit.shop.cart import Carts
@@ -66,19 +66,25 @@ def check_07_1(consumer_for: Callable[[str, int, int], int]) -> str:
 
 
 def _is_consumer(said: object, consumers: int, call: str) -> None:
-    if isinstance(said, bool) or not isinstance(said, int) or not 0 <= said < consumers:
+    if (number := whole(said)) is None or not 0 <= number < consumers:
         because = "This happens when the number of the partition is taken for that of the consumer, or when counting begins at 1."
+        if number is None:
+            because = "This happens when a division gives a fraction, or a text is given back: // and % give whole numbers."
         raise NotYetError(f"{said!r} from {call}", f"a whole number from 0 to {consumers - 1}", because, "groups with more partitions than consumers")
 
 
 def _is_fair(shares: Counter[int], partitions: int, consumers: int) -> None:
     most = -(-partitions // consumers)
     consumer, count = shares.most_common(1)[0]
+    idle = consumers - len(shares)
     if count > most or len(shares) < min(partitions, consumers):
+        because = "This happens when some consumers are left out: then they wait, and one has the work of several."
+        if not idle:
+            because = "This happens when all partitions that are left over go to one consumer: it has the work of several."
         raise NotYetError(
-            f"with {partitions} partitions and {consumers} consumers, consumer {consumer} reads {count} partitions and {consumers - len(shares)} read none",
+            f"with {partitions} partitions and {consumers} consumers, consumer {consumer} reads {count} partitions and {idle} read none",
             f"{most} at most for each, and nobody idle while there are partitions enough",
-            "This happens when some consumers are left out: then they wait, and one has the work of several.",
+            because,
             "how many partitions each consumer has",
         )
 
@@ -163,18 +169,20 @@ def _filled(carts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]
 
 
 def _why_carts(found: object, right: object, whole: object, bus: Bus, last: int) -> str:
-    def rebuilt(*types: type[CartItemAdded | CartItemRemoved | CheckoutStarted], until: int = last) -> object:
-        return _filled(Carts.replay(event for offset, event, _ in bus.replay(0, *types) if offset <= until).lines)
+    def rebuilt(*types: type[CartItemAdded | CartItemRemoved | CheckoutStarted], begin: int = 0, until: float = last) -> object:
+        return _filled(Carts.replay(event for offset, event, _ in bus.replay(begin, *types) if offset <= until).lines)
 
     asked: Counter[tuple[str, str]] = Counter()
     for offset, command, _ in bus.replay(0, AddItem):
         asked[command.cart_id, command.product_id] += command.quantity if offset <= last else 0
-    if found == rebuilt(*_OF_CARTS, until=last - 1):
-        return "This happens when the event at the last offset is left out: it belongs to what had been published."
-    if found == rebuilt(CartItemAdded):
-        return "This happens when only what was put in is counted: taking out and checking out are events of the same log."
-    if found == rebuilt(CartItemAdded, CartItemRemoved):
-        return "This happens when a check-out is passed over: it empties the cart."
+    others = (
+        (rebuilt(*_OF_CARTS, until=last - 1), "when the event at the last offset is left out: it belongs to what had been published."),
+        (rebuilt(*_OF_CARTS, begin=last, until=math.inf), "when the replay begins at offset last: begin at 0, where the log begins, and end with last."),
+        (rebuilt(CartItemAdded), "when only what was put in is counted: taking out and checking out are events of the same log."),
+        (rebuilt(CartItemAdded, CartItemRemoved), "when a check-out is passed over: it empties the cart."),
+    )
+    if reasons := [f"This happens {reason}" for state, reason in others if found == state]:
+        return reasons[0]
     if found == whole and found != right:
         return "These are the carts at the end of the log. You were asked about an earlier moment: stop after offset last."
     if isinstance(found, dict) and any("no such product" in lines for lines in found.values()):
@@ -214,18 +222,21 @@ SENTENCES = 3
 )
 def check_07_3(choice: Mapping[str, str], because: str) -> str:
     """Compare each chosen broker with the table of capabilities."""
-    if not isinstance(choice, Mapping) or set(choice) != set(SITUATIONS):
-        found = sorted(choice) if isinstance(choice, Mapping) else choice
-        raise NotYetError(f"choice for {found!r}", "one broker for each text of SITUATIONS", "This happens when a text is changed.", "SITUATIONS")
+    if not isinstance(choice, Mapping):
+        raise NotYetError(f"choice is {choice!r}", "a dictionary", "A list does not say which broker is for which text.", "{SITUATIONS[0]: …}")
+    if set(choice) != set(SITUATIONS):
+        found = sorted(map(str, choice))
+        what = "This happens when a text is left out or changed. The key of a situation is its text, not its number."
+        raise NotYetError(f"choice for {found!r}", "one broker for each text of SITUATIONS", what, "SITUATIONS")
     for situation, broker in choice.items():
         if broker not in _SCHEMES:
             raise NotYetError(f"{broker!r}", f"one of {', '.join(_SCHEMES)}", "This happens when it is written in other words.", "the names in the table")
         if reason := _why_not(broker, _NEEDS[situation]):
             raise NotYetError(f"{broker} for {situation!r}", "another broker", reason, "the table of what each broker can do")
-    said = len(re.findall(r"\w[^.!?]*[.!?](?=\s|$)", str(because).strip() + " "))
-    if said < SENTENCES:
-        what = "A choice without its reasons cannot be discussed, and will be made again next year."
-        raise NotYetError(f"{said} sentences", f"{SENTENCES} or more", what, "what each situation asks for, and what the chosen broker cannot do")
+    if (said := sentences(because)) < SENTENCES:
+        what = "A choice without its reasons cannot be discussed, and will be made again next year. A sentence ends with a full stop."
+        seen = f"{said} sentence{'' if said == 1 else 's'}"
+        raise NotYetError(seen, f"{SENTENCES} or more", what, "what each situation asks for, and what the chosen broker cannot do")
     return "Each situation has a broker that can do what it asks for. Whether your reasons hold, another reader has to say."
 
 
