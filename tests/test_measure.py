@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -26,6 +27,7 @@ from edakit.measuring import (
     sweep_utilisation,
 )
 from edakit.measuring.experiment import takers
+from edakit.measuring.progress import Progress
 from edakit.shop import Shoppers, build_shop
 from tests.shop_language import AddItem, CartItemAdded
 
@@ -501,6 +503,18 @@ def test_progress_is_off_where_it_is_not_wanted(capsys, monkeypatch):
 
     assert capsys.readouterr().err == ""
     assert time.perf_counter() - began >= 0.3
+
+
+@pytest.mark.parametrize(("error", "shown"), [(None, 3.0), (KeyError, 2.5)])
+def test_a_bar_is_full_in_the_end_unless_something_failed(monkeypatch, error, shown):
+    monkeypatch.setenv("EDAKIT_PROGRESS", "1")
+
+    with contextlib.suppress(KeyError), Progress(3.0, "measuring", "s") as progress:
+        progress.to(2.5)
+        if error:
+            raise error
+
+    assert progress._bar.n == shown
 
 
 @pytest.mark.parametrize("clock", ["virtual", "wall"])

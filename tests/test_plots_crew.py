@@ -95,6 +95,15 @@ def test_an_order_that_came_back_and_was_packed_once_has_no_mark(ax):
     assert marks(ax) == {"killed": (100, -0.35)}
 
 
+def test_orders_that_were_lost_before_anybody_began_them_are_counted_since_no_bar_shows_them(ax):
+    lost = CrewRun(4, 1, (Attempt(0, 0, False, 0.0, 0.1, 0.1), Attempt(1, 0, False, 0.1, None, None)), (Death(0, 0.2),))
+
+    table = plot_work_per_worker(ax, lost)
+
+    assert ax.get_title(loc="left") == "3 lost (2 of them not begun), 0 packed twice"
+    assert table.says.endswith("3 lost (2 of them not begun).")
+
+
 def test_what_still_waits_is_said(ax):
     table = plot_work_per_worker(ax, CrewRun(3, 1, (Attempt(0, 0, False, 0.0, None, None),), (Death(0, 0.1),), waiting=3))
 

@@ -70,6 +70,14 @@ def test_a_stall_of_no_length_is_drawn_without_its_words(ax, tests):
     assert "stands still" not in [text.get_text() for text in ax.texts]
 
 
+@pytest.mark.parametrize(("end", "inside"), [(2.1, False), (3.0, True)])
+def test_the_words_of_a_stall_stand_inside_of_it_or_in_the_legend(ax, tests, end, inside):
+    plot_stall(ax, tests, start=2.0, end=end)
+
+    assert ("stands still" in [text.get_text() for text in ax.texts]) == inside
+    assert ("stands still" in [text.get_text() for text in ax.get_legend().get_texts()]) != inside
+
+
 def test_without_a_slow_answer_the_axis_reaches_to_where_slow_begins_and_the_legend_hides_no_answer(ax):
     quick = load_test(shop, press, "cart", model=LOAD_MODELS[2], stall=0.0, duration=6.0)
 
@@ -219,6 +227,8 @@ def test_intervals_that_hold_the_true_value_are_counted_and_the_others_are_cross
     assert (
         table.says == "With each run as the sample, 2 of 2 intervals hold the true value; with each order as the sample, 1 of 2 intervals hold the true value."
     )
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["each run", "each order"]
+    assert ax.get_xticks().tolist() == [0.5, 4.5]
     means = [(line.get_ydata()[0], line.get_marker()) for line in ax.lines if len(line.get_ydata()) == 1]
     assert [marker for _, marker in sorted(means)] == ["o", "o", "o", "X"]
 

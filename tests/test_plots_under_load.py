@@ -119,6 +119,18 @@ def test_above_one_there_is_no_point_but_a_line_that_grows(axes):
     assert axes[1].get_title(loc="left") == "The backlog grows by 50 a second"
 
 
+@pytest.mark.parametrize(("rate", "takes"), [(225, 0.0045), (300, 0.004), (500, 0.004), (600, 0.004), (600, 0.010)])
+def test_above_one_the_legend_hides_no_curve_and_names_the_line(axes, rate, takes):
+    plot_queue_dial(*axes, read_queue(rate, takes))
+    curve, _ = axes
+    curve.figure.draw_without_rendering()
+
+    drawn = curve.transData.transform(curve.lines[0].get_xydata())
+    inside = drawn[drawn[:, 1] < curve.get_window_extent().y1]
+    assert not curve.get_legend().get_window_extent().count_contains(inside)
+    assert "here: no mean wait" in [text.get_text() for text in curve.get_legend().get_texts()]
+
+
 def test_at_one_nothing_is_promised(axes):
     plot_queue_dial(*axes, read_queue(250, 0.004))
 

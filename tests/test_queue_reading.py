@@ -93,7 +93,7 @@ def test_a_reading_has_the_run_and_what_theory_says_of_it():
 
 def test_below_one_it_says_how_busy_the_workers_are_and_how_long_events_wait():
     assert read_queue(225, 0.004).says.startswith(
-        "225 events/s come, and one worker can handle 250/s: busy for 90 % of the time. In theory an event waits 36.0 ms on average"
+        "225 events/s come, and one worker can handle 250/s: busy for 90 % of the time. In theory an event waits 36 ms on average"
     )
 
 
@@ -110,6 +110,16 @@ def test_above_one_it_says_that_the_backlog_grows_and_how_fast():
     assert reading.left == pytest.approx(3000, rel=0.15)
     assert float(reading.sample.waiting[-1]) == pytest.approx(12, rel=0.15)
     assert reading.table.column("wait in theory [ms]") == [None]
+
+
+def test_above_one_nobody_is_busy_for_more_than_all_the_time():
+    assert "one worker can handle 250/s: there is work for 120 % of the time." in read_queue(300, 0.004).says
+
+
+def test_a_wait_that_is_not_zero_is_not_called_zero():
+    reading = read_queue(25, 0.001, workers=8, variability=4)
+
+    assert "In theory an event waits less than 0.001 ms on average, in this run of 60 s 0 ms; 95 % were done within 2.56 ms." in reading.says
 
 
 def test_at_one_it_says_that_there_is_no_level():

@@ -45,7 +45,7 @@ def test_the_sentence_counts_what_the_acks_cost(dial):
     assert "1 lost, 0 packed twice, 7 delivered again" in dial.says
 
     dial.ack.value = "on receipt"
-    assert "11 lost, 0 packed twice, 0 delivered again" in dial.says
+    assert "11 lost (10 of them not begun), 0 packed twice, 0 delivered again" in dial.says
 
 
 @pytest.mark.parametrize(("slider", "values"), [("workers", range(1, 5)), ("prefetch", PREFETCH), ("ack", ACKS)], ids=["workers", "prefetch", "ack"])

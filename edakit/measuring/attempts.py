@@ -79,6 +79,13 @@ class CrewRun:
         return self.parcels.count(0) - self.waiting
 
     @property
+    def of_them_not_begun(self) -> str:
+        """How many of the lost orders no worker had begun, in brackets, for a sentence; "" if none: they lay in a bag that is gone."""
+        begun = {attempt.order for attempt in self.attempts}
+        unseen = self.orders - len(begun) - self.waiting
+        return f" ({unseen} of them not begun)" if unseen and self.lost else ""
+
+    @property
     def twice(self) -> int:
         """How many orders were packed more than once [orders]."""
         return sum(times > 1 for times in self.parcels)

@@ -161,7 +161,8 @@ class _Crew:
         self.bus, self.loop = Bus("memory://", clock=clock, seed=0, hooks=hooks), EventLoop(clock)
         hooks.on("started", lambda _, delivery: self._begin(delivery))
         hooks.on("handled", lambda _, delivery: self._end(delivery))
-        hooks.on("started" if ack == "before the work" else "acked", lambda _, delivery: self._acked(delivery))
+        # Where the ack does not wait for the work, there is room for the next message as soon as this one is begun.
+        hooks.on("acked" if ack == "after the work" else "started", lambda _, delivery: self._acked(delivery))
         self.begun: list[int] = [0] * len(takes)
         self.open: dict[int, int] = {}
         self.attempts: list[Attempt] = []

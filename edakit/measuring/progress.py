@@ -43,8 +43,12 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        if self._bar is None:
+            return
+        if kind is None:
+            # The last event may come before the last second: in a notebook a bar that was not full stays, in red, as if something had failed.
+            self._bar.n = self._bar.total
+        self._bar.close()
 
 
 def _bar_class() -> Any:

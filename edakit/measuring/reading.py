@@ -103,13 +103,15 @@ class QueueReading:
     @property
     def _load(self) -> str:
         workers = "one worker" if self.theory.workers == 1 else f"{self.theory.workers} workers"
-        return f"{self.rate:g} events/s come, and {workers} can handle {times(self.theory.capacity, 4)}/s: busy for {percent(self.utilisation)} % of the time."
+        # Nobody is busy for more than 100 % of the time.
+        busy = f"{'there is work for' if self.growth else 'busy for'} {percent(self.utilisation)} % of the time"
+        return f"{self.rate:g} events/s come, and {workers} can handle {times(self.theory.capacity, 4)}/s: {busy}."
 
     @property
     def _steady(self) -> str:
         about = "" if self.theory.exact else "about "
-        expected = f"In theory an event waits {about}{_ms(self.expected_wait)} ms on average"
-        return f"{expected}, in this run of {self.duration:g} s {_ms(self.wait)} ms; 95 % were done within {_ms(self.p95)} ms."
+        expected = f"In theory an event waits {_said(self.expected_wait, about)} ms on average"
+        return f"{expected}, in this run of {self.duration:g} s {_said(self.wait)} ms; 95 % were done within {_said(self.p95)} ms."
 
     @property
     def _growing(self) -> str:
@@ -139,6 +141,11 @@ class QueueReading:
 def _ms(seconds: float) -> float:
     """Return *seconds* [s] as a person reads them, to three digits and at most to the microsecond [ms]."""
     return round(float(f"{1e3 * seconds:.3g}"), 3)
+
+
+def _said(seconds: float, about: str = "") -> str:
+    """Return *seconds* [s] for a sentence [ms]: nothing is called zero that is not."""
+    return "less than 0.001" if 0.0 < seconds < 5e-7 else f"{about}{times(1e3 * seconds)}"
 
 
 def read_queue(rate: float, takes: float, workers: int = 1, variability: float = 1.0, *, duration: float = 60.0, seed: int = 7) -> QueueReading:

@@ -148,7 +148,7 @@ def _row(run: CrewRun, worker: int) -> tuple[object, ...]:
 
 def _title(named: Mapping[str, CrewRun]) -> str:
     if any(run.deaths for run in named.values()):
-        return "; ".join(f"{name}{': ' if name else ''}{run.lost} lost, {run.twice} packed twice" for name, run in named.items())
+        return "; ".join(f"{name}{': ' if name else ''}{run.lost} lost{run.of_them_not_begun}, {run.twice} packed twice" for name, run in named.items())
     return "All packed after " + listed(f"{MS * run.over_at:,.0f} ms{f' ({name})' if name else ''}" for name, run in named.items())
 
 
@@ -157,7 +157,8 @@ def _about(run: CrewRun) -> str:
     if not run.deaths:
         return f"{shares}, all done after {MS * run.over_at:,.0f} ms"
     left = f", {run.waiting} still wait" if run.waiting else ""
-    return f"{shares}; {counted(run.came_back, 'order was', 'orders were')} delivered again, {run.twice} packed twice, {run.lost} lost{left}"
+    fate = f"{run.twice} packed twice, {run.lost} lost{run.of_them_not_begun}{left}"
+    return f"{shares}; {counted(run.came_back, 'order was', 'orders were')} delivered again, {fate}"
 
 
 def plot_times_handled(ax: Axes, runs: Mapping[str, Sequence[int]]) -> Table:

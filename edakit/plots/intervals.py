@@ -37,20 +37,23 @@ def plot_intervals(ax: Axes, groups: Mapping[str, Sequence[Interval]], *, true_v
     lists = lists_by_name(groups, "groups", "one group or more by name, each with one interval or more: {'runs': [interval(…), …]}", Interval)
     if not math.isfinite(real(true_value)):
         raise InvalidValueError("true_value", true_value, "a number of seconds")
-    rows, place = [], 0
+    rows, place, middles = [], 0, []
     for number, (name, intervals) in enumerate(lists.items()):
         held = [true_value in each for each in intervals]
         for each, holds in zip(intervals, held, strict=True):
             _draw(ax, place, each, colour(number), MISSED if not holds else HELD)
             place += 1
+        middles.append(place - (len(intervals) + 1) / 2)
         place += 2
         width = math.fsum(each.high - each.low for each in intervals) / len(intervals)
         rows.append((name, len(intervals), sum(held), milliseconds(width)))
         ax.plot([], [], color=colour(number), linewidth=2, label=f"{name}: {sum(held)} of {len(intervals)} hold it", **HELD)
     ax.plot([], [], color="#555555", linestyle="none", label="misses it", **MISSED)
     ax.axhline(true_value * 1e3, label=f"the true value, {milliseconds(true_value):g} ms", **THEORY)
-    ax.set_xticks([])
     dress(ax, title="Each line says: the true mean lies in here", x="Repetitions of the experiment, side by side", y="Mean wait [ms]")
+    # Which group is which can also be read without its colour.
+    ax.set_xticks(middles, list(lists))
+    ax.grid(visible=False, axis="x")
     legend(ax, loc="upper right")
     return Table(("the sample is", "intervals", "hold the true value", "mean width [ms]"), rows, says=_says(rows))
 

@@ -17,6 +17,9 @@ __all__ = ["plot_queue_dial"]
 HIGHEST = 0.98
 """Where the curve ends: beyond, it leaves every page [1]."""
 
+CROWDED = 180
+"""From which utilisation on the curve fills less than half of the picture [%]."""
+
 POINTS = 600
 """How often the backlog is looked at."""
 
@@ -47,14 +50,15 @@ def _draw_curve(ax: Axes, reading: QueueReading) -> None:
     top = 10e3 / theory.service_rate
     if reading.overloaded:
         ax.axvspan(100, max(125, busy + 5), color=colour(1), alpha=0.25, hatch="//", label="the backlog grows")
-        ax.axvline(busy, **line(1))
+        ax.axvline(busy, label="here: no mean wait", **line(1))
     else:
         ax.plot([busy], [wait], "o", color=colour(0), markersize=10, label="this run")
         top = max(top, 1.3 * wait)
     ax.set_xlim(0, max(105, busy + 5))
     ax.set_ylim(-0.03 * top, top)
-    dress(ax, title=f"Busy for {percent(reading.utilisation)} %", x="Utilisation [%]", y="Mean wait [ms]")
-    legend(ax, loc="upper left")
+    dress(ax, title=f"{'Work for' if reading.growth else 'Busy for'} {percent(reading.utilisation)} % of the time", x="Utilisation [%]", y="Mean wait [ms]")
+    # Far above 100 % the curve is a line at the left, and would be hidden there.
+    legend(ax, loc="center right" if busy > CROWDED else "upper left")
 
 
 def _draw_run(ax: Axes, reading: QueueReading) -> None:

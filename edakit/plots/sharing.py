@@ -82,3 +82,4 @@ def _draw_work(ax: Axes, sharing: Sharing) -> None:
     ax.set_xlim(0, 1.9 * max(sharing.handled))
     ax.invert_yaxis()
     dress(ax, title=f"Out of order within a cart: {sharing.overtaken_in_carts} of {sharing.cart.size} events", x="Handled [events]", y="")
+    ax.grid(visible=False, axis="y")  # it would cross the words beside the bars

@@ -23,6 +23,9 @@ MARKERS = ("o", "s", "^", "D", "v")
 SLOW = 0.1
 """What counts as slow [s]."""
 
+WORDS = 0.14
+"""How much of the axis the words in the stall take, at least [1]."""
+
 _Row = tuple[str, int, int, float, float, float]  # test, answers, slow ones, p50, p99, slowest [ms]
 
 
@@ -44,8 +47,10 @@ def plot_stall(ax: Axes, tests: Mapping[str, Deliveries], *, start: float, end: 
     if not 0 <= real(start) <= real(end) < math.inf or not 0 <= real(margin) < math.inf or not end - start + margin:
         raise InvalidValueError("start, end and margin", (start, end, margin), "a stall that begins at 0 s or later, with something of it to be seen")
     low, zero = lowest(1e3 * test.latency for test in tests.values())
-    ax.axvspan(start, end, color="#eeeeee", zorder=0)
-    if end > start:
+    wide = end - start > WORDS * (end - start + 2 * margin)
+    # Where the words are wider than the stall, the legend has them: dots lie beside it.
+    ax.axvspan(start, end, color="#eeeeee", zorder=0, label="stands still" if end > start and not wide else None)
+    if wide:
         ax.annotate("stands still", ((start + end) / 2, 0.33), xycoords=("data", "axes fraction"), ha="center", va="center", fontsize=FONT, color=INK)
     rows = [_draw(ax, number, name, test, (start - margin, end + margin), low) for number, (name, test) in enumerate(tests.items())]
     logarithmic(ax.yaxis)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import threading
 from html import escape
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from edakit.measuring.attempts import CrewRun
 from edakit.measuring.crew import ACKS, two_deaths
 from edakit.plots.crew import plot_work_per_worker
+from edakit.widgets.parts import shown
 
 __all__ = ["CrewDial", "picture"]
 
@@ -70,8 +70,7 @@ class CrewDial(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not type
             self.run = two_deaths(self.workers.value, self.prefetch.value, self.ack.value)
             self.says = _says(self.run, self.prefetch.value, self.ack.value)
             self._status.value = f'<p role="status" aria-live="polite">{escape(self.says)}</p>'
-            image = base64.b64encode(picture(self.run)).decode("ascii")
-            self._shown.value = f'<img alt="{escape(self.says)}" src="data:image/png;base64,{image}" style="max-width: 100%">'
+            self._shown.value = shown(picture(self.run), self.says)
 
     def __repr__(self) -> str:
         return f"CrewDial: {self.says}"
@@ -79,7 +78,7 @@ class CrewDial(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not type
 
 def _says(run: CrewRun, prefetch: int, ack: str) -> str:
     crew = "1 worker" if run.workers == 1 else f"{run.workers} workers"
-    fate = f"{run.lost} lost, {run.twice} packed twice, {run.came_back} delivered again"
+    fate = f"{run.lost} lost{run.of_them_not_begun}, {run.twice} packed twice, {run.came_back} delivered again"
     return f"{crew}, prefetch {prefetch}, ack {ack}: of {run.orders} orders {fate}. The last one was done after {1e3 * run.over_at:,.0f} ms."
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from edakit.measuring.omission import LOAD_MODELS, START, load_test
 from edakit.measuring.run import Deliveries
 from edakit.plots.stall import plot_stall
 from edakit.table import Table
+from edakit.widgets.parts import shown
 
 __all__ = ["LoadModel", "picture"]
 
@@ -70,7 +70,6 @@ class LoadModel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not typ
         self.rate = ipywidgets.IntSlider(rate, 20, 200, 10, description="Requests [1/s]", **_options())
         self.stall = ipywidgets.FloatSlider(stall, min=least, max=most, step=step, description="Stall [s]", readout_format=".1f", **_options())
         self._shown, self._status = ipywidgets.HTML(), ipywidgets.HTML()
-        self._shown.add_class("jp-RenderedHTMLCommon")  # Lab's own look of tables
         self._turning = threading.Lock()
         controls = (self.model, self.rate, self.stall)
         self._show()
@@ -86,7 +85,7 @@ class LoadModel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not typ
             self.seen = load_test(*self._test, model=model, rate=self.rate.value, stall=stall)
             image, self.table = picture(self.seen, model, stall)
             self._status.value = f'<p role="status" aria-live="polite">{escape(self.table.says)}</p>'
-            self._shown.value = _html(image, self.table)
+            self._shown.value = shown(image, self.table.says, self.table)
 
     def __repr__(self) -> str:
         return f"LoadModel: {self.table.says}"
@@ -97,9 +96,3 @@ _LABEL: Final = {"description_width": "9em"}
 
 def _options() -> dict[str, Any]:
     return {"continuous_update": False, "style": _LABEL, "layout": {"width": "34em"}}
-
-
-def _html(image: bytes, table: Table) -> str:
-    shown = base64.b64encode(image).decode("ascii")
-    rows = Table(table.columns, table.rows)
-    return f'<img alt="{escape(table.says)}" src="data:image/png;base64,{shown}" style="max-width: 100%">{rows._repr_html_()}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import threading
 from html import escape
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from edakit.measuring.reading import QueueReading, read_queue
 from edakit.plots.queue_dial import plot_queue_dial
-from edakit.table import Table
+from edakit.widgets.parts import shown
 
 __all__ = ["QueueDial", "picture"]
 
@@ -68,7 +67,7 @@ class QueueDial(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not typ
             takes = round(self.takes_ms.value, 3) / 1e3  # a step up and one down may end at 3.9999999999999996
             self.reading = read_queue(self.rate.value, takes, self.workers.value, self.variability.value)
             self._status.value = f'<p role="status" aria-live="polite">{escape(self.reading.says)}</p>'
-            self._shown.value = _html(self.reading)
+            self._shown.value = shown(picture(self.reading), self.reading.says, self.reading.table)
 
     def __repr__(self) -> str:
         return f"QueueDial: {self.reading.says}"
@@ -76,9 +75,3 @@ class QueueDial(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not typ
 
 def _options() -> dict[str, Any]:
     return {"continuous_update": False, "style": {"description_width": "9em"}, "layout": {"width": "34em"}}
-
-
-def _html(reading: QueueReading) -> str:
-    table = Table(reading.table.columns, reading.table.rows)._repr_html_().replace("<table>", '<table style="border-spacing: 1em 0; text-align: right">', 1)
-    image = base64.b64encode(picture(reading)).decode("ascii")
-    return f'<img alt="{escape(reading.says)}" src="data:image/png;base64,{image}" style="max-width: 100%">{table}'

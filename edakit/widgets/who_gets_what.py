@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import threading
 from html import escape
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from edakit.capabilities import BROKERS
 from edakit.measuring.sharing import Sharing, share_out
 from edakit.plots.sharing import plot_sharing
-from edakit.table import Table
+from edakit.widgets.parts import shown
 
 __all__ = ["CHOICES", "WhoGetsWhat", "picture", "who_gets_what"]
 
@@ -73,7 +72,7 @@ class WhoGetsWhat(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is not t
             self.sharing = who_gets_what(self.broker.value, self.partitions.value, self.consumers.value)
             self.partitions.disabled = not self.sharing.partitions
             self._status.value = f'<p role="status" aria-live="polite">{escape(self.sharing.says)}</p>'
-            self._shown.value = _html(self.sharing)
+            self._shown.value = shown(picture(self.sharing), self.sharing.says, self.sharing.table)
 
     def __repr__(self) -> str:
         return f"WhoGetsWhat: {self.sharing.says}"
@@ -84,10 +83,3 @@ _LABEL: Final = {"description_width": "9em"}
 
 def _options() -> dict[str, Any]:
     return {"continuous_update": False, "style": _LABEL, "layout": {"width": "34em"}}
-
-
-def _html(sharing: Sharing) -> str:
-    table = sharing.table
-    rows = Table(table.columns, table.rows)._repr_html_().replace("<table>", '<table style="border-spacing: 1em 0; text-align: right">', 1)
-    image = base64.b64encode(picture(sharing)).decode("ascii")
-    return f'<img alt="{escape(sharing.says)}" src="data:image/png;base64,{image}" style="max-width: 100%">{rows}'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from tests.browser.lab import VIEWPORT
+
 
 class EveryChapter:
     """The tests of each chapter; what only one has to show stands in the class that inherits them."""
@@ -19,6 +21,14 @@ class EveryChapter:
                 back = []
                 chapter.changes(widget, lambda handle=handle, back=back: back.append(chapter.move(handle)))
                 chapter.changes(widget, lambda handle=handle, back=back: handle.press(*back))
+
+    def test_no_widget_is_wider_than_its_cell_in_a_window_of_900_pixels(self, chapter):
+        chapter.page.set_viewport_size({"width": 900, "height": VIEWPORT["height"]})
+        for name, widget in chapter.widgets().items():
+            edge = widget.evaluate("element => element.closest('.jp-OutputArea-output').getBoundingClientRect().right")
+            over = [each for each in widget.locator("img, canvas, svg").all() if each.evaluate("element => element.getBoundingClientRect().right") > edge + 1]
+            assert over == [], name
+        chapter.page.set_viewport_size(VIEWPORT)
 
     def test_each_guess_is_kept(self, chapter):
         """A number is typed into each field, or the first choice is pressed; the line under it says that it was kept."""

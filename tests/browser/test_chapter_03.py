@@ -32,5 +32,5 @@ class TestChapter03(EveryChapter):
 def says(workers, prefetch, ack):
     run = two_deaths(workers, prefetch, ack)
     crew = "1 worker" if workers == 1 else f"{workers} workers"
-    fate = f"of 60 orders {run.lost} lost, {run.twice} packed twice, {run.came_back} delivered again"
+    fate = f"of 60 orders {run.lost} lost{run.of_them_not_begun}, {run.twice} packed twice, {run.came_back} delivered again"
     return f"{crew}, prefetch {prefetch}, ack {ack}: {fate}. The last one was done after {1e3 * run.over_at:,.0f} ms."

@@ -41,6 +41,10 @@ class TestChapter05(EveryChapter):
             says(widget, expected(model))
         assert chapter.errors == []
 
+    def test_no_bar_of_progress_is_left_as_if_something_had_failed(self, chapter):
+        expect(chapter.cell("pause = ")).to_contain_text("p99 of the shoppers")
+        expect(chapter.page.locator(".jp-OutputArea-output [class*='progress-bar']")).to_have_count(0)
+
     def test_the_shoppers_p99_is_half_a_second(self, chapter):
         widget = chapter.widgets()["edakit-load-model"]
 
