@@ -195,7 +195,7 @@ def test_a_queue_that_is_almost_or_far_overloaded_is_told_without_exponents():
     almost, far = read_queue(249.9, 0.004, duration=5), read_queue(100_000, 0.004, 25, duration=1)
 
     assert "busy for 99.96 % of the time" in almost.says
-    assert "can handle 6,250/s: busy for 1,600 % of the time" in far.says
+    assert "can handle 6,250/s: there is work for 1,600 % of the time" in far.says
     assert "grows by 93,750 events every second" in far.says
     assert times(1234567, 4) == "1,235,000"
     for reading in (almost, far):

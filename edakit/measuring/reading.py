@@ -145,7 +145,7 @@ def _ms(seconds: float) -> float:
 
 def _said(seconds: float, about: str = "") -> str:
     """Return *seconds* [s] for a sentence [ms]: nothing is called zero that is not."""
-    return "less than 0.001" if 0.0 < seconds < 5e-7 else f"{about}{times(1e3 * seconds)}"
+    return "less than 0.001" if seconds > 0 and not _ms(seconds) else f"{about}{times(1e3 * seconds)}"
 
 
 def read_queue(rate: float, takes: float, workers: int = 1, variability: float = 1.0, *, duration: float = 60.0, seed: int = 7) -> QueueReading:
