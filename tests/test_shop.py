@@ -36,6 +36,7 @@ from edakit.shop import (
 from edakit.shop.cart import Carts
 from edakit.shop.errors import ShopOptionError, UnknownProductError
 from edakit.shop.stock import Stock
+from edakit.shop.views import BestSellers
 
 
 def small_shop(**options):
@@ -169,6 +170,26 @@ def test_pages_that_are_looked_at_are_counted():
     state = shop.state
     assert (state.product_list.shown["c-1"], state.product_detail.shown["1002"], state.cart_view.shown["c-1"]) == (1, 1, 1)
     assert state.cart_view.table("c-1").says == "£5.00 in all"
+
+
+def test_what_was_put_back_is_no_best_seller_and_as_many_are_shown_as_were_asked_for():
+    sellers = BestSellers()
+    for product, pieces in (("1001", 2), ("1002", 1), ("1003", 3), ("1002", -1)):
+        sellers.pieces.add(product, pieces)
+
+    assert sellers.table().rows == [("1003", 3), ("1001", 2)]
+    assert sellers.table(1).rows == [("1003", 3)]
+    for wrong in (-1, 1.5, "2", None):
+        with pytest.raises(InvalidValueError, match="number is"):
+            sellers.table(wrong)
+
+
+def test_a_cart_with_a_product_that_nobody_sells_has_no_price():
+    view = small_shop().state.cart_view
+    view.carts.apply(CartItemAdded(cart_id="c-1", product_id="nope", quantity=1))
+
+    with pytest.raises(UnknownProductError, match="no product 'nope'"):
+        view.table("c-1")
 
 
 def test_an_empty_cart_is_not_checked_out_and_what_is_not_in_it_is_not_taken_out():

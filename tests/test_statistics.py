@@ -16,7 +16,7 @@ import edakit.measuring.errors
 from edakit.errors import EdakitError, InvalidValueError
 from edakit.measuring.errors import NothingMeasuredError, ShapeError
 from edakit.measuring.statistics import after_warmup, backlog, ecdf, interval, mean, percentile, throughput
-from edakit.measuring.student import student_t, within
+from edakit.measuring.student import MANY, student_t, within
 
 times = st.floats(0, 1e6, allow_nan=False)
 
@@ -156,6 +156,16 @@ def test_student_t_is_that_of_the_tables(degrees):
 
 def test_student_t_comes_close_to_the_normal_law_with_many_trials():
     assert student_t(0.95, 10_000) == pytest.approx(1.959964, abs=3e-4)
+
+
+@pytest.mark.parametrize("degrees", [MANY + 1, MANY + 2, 4 * MANY])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_student_t_of_many_degrees_is_as_exact_as_that_of_few(level, degrees):
+    assert within(student_t(level, degrees), degrees) == pytest.approx(level, abs=1e-12)
+
+
+def test_student_t_of_a_million_events_does_not_sum_a_million_terms():
+    assert student_t(0.95, 10**15) == pytest.approx(1.9599639845400538, rel=1e-12)
 
 
 @given(st.floats(0.01, 0.999), st.integers(1, 60))

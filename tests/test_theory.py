@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import cache
 from random import Random
 
@@ -64,6 +65,23 @@ def test_many_workers_do_not_overflow():
 
     assert 0 < model.waits(1960) < 1
     assert model.wait(1000) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 10, 100, 300])
+@pytest.mark.parametrize("busy", [0.5, 0.9, 0.999, 1 - 1e-6, 1 - 1e-9])
+def test_erlangs_c_is_exact_for_hundreds_of_workers_close_to_their_limit(workers, busy):
+    rate = busy * workers
+    model = mmc(service_rate=1.0, workers=workers)
+    load, terms = Fraction(rate), [Fraction(1)]
+    for worker in range(1, workers + 1):
+        terms.append(terms[-1] * load / worker)
+    last = terms.pop() / (1 - load / workers)
+    waits = last / (sum(terms) + last)
+
+    assert model.waits(rate) == pytest.approx(float(waits), rel=1e-12)
+    assert model.wait(rate) == pytest.approx(float(waits / (workers - load)), rel=1e-12)
+    assert model.wait_law(rate).mean == pytest.approx(model.wait(rate), rel=1e-12)
+    assert model.response_law(rate).mean == pytest.approx(model.response(rate), rel=1e-6)
 
 
 def test_several_workers_share_one_queue():

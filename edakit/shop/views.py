@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from numbers import Integral
 from typing import Any
 
 from edakit.component import Component
 from edakit.delivery import Inbox
+from edakit.errors import InvalidValueError
 from edakit.events import Context, Event
 from edakit.shop.cart import Carts
 from edakit.shop.catalogue import Catalogue
+from edakit.shop.errors import UnknownProductError
 from edakit.shop.events import CartItemAdded, CartItemRemoved, CartViewed, CheckoutStarted, ProductListViewed, ProductPriceChanged, ProductViewed
 from edakit.table import Table
 
@@ -53,9 +56,16 @@ class Tally:
         return self._counts[name]
 
     def most(self, number: int) -> list[tuple[str, int]]:
-        """Return the *number* highest counts, highest first; equal ones in the order of their names."""
+        """Return the *number* highest counts above zero, highest first; equal ones in the order of their names.
+
+        Raises:
+            InvalidValueError: *number* is not a whole number of 0 or more.
+        """
+        if not isinstance(number, Integral) or number < 0:
+            raise InvalidValueError("number", number, "a whole number of 0 or more: how many are shown")
         with self._lock:
-            return sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+            some = [(name, count) for name, count in self._counts.items() if count > 0]
+        return sorted(some, key=lambda item: (-item[1], item[0]))[:number]
 
 
 class ProductList:
@@ -130,13 +140,22 @@ class CartView:
         self.carts, self.prices, self.shown = Carts(), catalogue.prices(), Tally()
 
     def total(self, cart_id: str) -> int:
-        """Return what a cart would cost now [pence]."""
-        return sum(quantity * self.prices[product] for product, quantity in self.carts.of(cart_id).items())
+        """Return what a cart would cost now [pence].
+
+        Raises:
+            UnknownProductError: the catalogue has no price of something in it.
+        """
+        return sum(quantity * self._price(product) for product, quantity in self.carts.of(cart_id).items())
+
+    def _price(self, product_id: str) -> int:
+        if product_id not in self.prices:
+            raise UnknownProductError(product_id, self.prices)
+        return self.prices[product_id]
 
     def table(self, cart_id: str) -> Table:
-        """Return the page of one cart."""
+        """Return the page of one cart. Raises as `total`."""
         lines = self.carts.of(cart_id).items()
-        rows = [(product, quantity, self.prices[product], quantity * self.prices[product]) for product, quantity in lines]
+        rows = [(product, quantity, self._price(product), quantity * self._price(product)) for product, quantity in lines]
         return Table(("product", "pieces", "price [p]", "together [p]"), rows, title=f"Cart {cart_id}", says=f"£{self.total(cart_id) / 100:,.2f} in all")
 
 
@@ -202,7 +221,7 @@ class BestSellers:
         self.pieces = Tally()
 
     def table(self, number: int = 5) -> Table:
-        """Return the *number* best sellers."""
+        """Return the *number* best sellers. Raises as `Tally.most`."""
         return Table(("product", "pieces"), self.pieces.most(number), title="Best sellers")
 
 
