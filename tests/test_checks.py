@@ -128,6 +128,10 @@ def test_what_is_no_number_is_refused_where_one_is_needed(make, wrong):
         lambda: Each(look, Poisson(1, 1)),
         lambda: Each(Poisson, look),
         lambda: Each(Poisson(1, 1), Looked(number=1)),
+        lambda: Each(Poisson(1, 1), lambda number: Looked(number=number)),
+        lambda: measure(make_app(), looks(), at={1.0: lambda: None}),
+        lambda: measure_trials(lambda seed: make_app(), looks()),
+        lambda: sweep_rate(make_app, lambda: 1, [50]),
         lambda: measure_trials(make_app(), looks()),
         lambda: measure_trials(make_app, looks(), seed="a"),
         lambda: compare([1]),
@@ -239,10 +243,17 @@ def test_what_was_found_is_told_in_a_line_however_long_it_is():
 
 def test_the_checks_let_pass_what_is_right_and_name_what_is_not():
     expect("a", 1, int, "a number")
-    function("a", print, "a function")
-    function("a", Poisson, "a function")
+    function("a", print, "a function", takes=1)
+    function("a", Poisson, "a function", takes=2)
+    function("a", min, "a function", takes=0)  # says nothing of its arguments
     positive("a", np.float64(2))
     whole("a", np.int64(0), least=0)
-    for check in (lambda: expect("a", int, int, "1"), lambda: function("a", 1, "x"), lambda: positive("a", 0), lambda: whole("a", 1.0)):
+    for check in (
+        lambda: expect("a", int, int, "1"),
+        lambda: function("a", 1, "x", takes=1),
+        lambda: function("a", look, "x", takes=1),
+        lambda: positive("a", 0),
+        lambda: whole("a", 1.0),
+    ):
         with pytest.raises(InvalidValueError, match="a is "):
             check()

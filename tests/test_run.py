@@ -93,7 +93,7 @@ def test_what_was_due_in_the_warm_up_counts_in_the_account_only():
     assert run.throughput == 2 / 1.5
     assert (run.lost, run.twice, run.dead, run.unrouted) == (0, 1, 1, 1)
     assert run.component("mail").events == 1
-    with pytest.raises(InvalidValueError, match="warmup is -1"):
+    with pytest.raises(InvalidValueError, match="a time is -1"):
         Run(two_orders(), warmup=-1).latency  # noqa: B018 (it is computed when it is read)
 
 
@@ -257,3 +257,15 @@ def test_littles_law_holds_to_the_nanosecond_where_handlers_fail_and_try_again()
         assert found.events == ended.event.size > 2000
     assert run.count("retried") > 200
     assert (run.lost, run.twice, run.unrouted) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("warmup", [1 / 3, 2 / 3, 0.1 + 0.2, 1.0])
+def test_what_is_due_at_the_very_end_of_the_warm_up_counts_everywhere_or_nowhere(warmup):
+    trace, begin = Trace(), round(warmup * 1_000_000_000)
+    for number, due in enumerate((begin - 1, begin, begin + 1)):
+        trace.published((str(number), "", str(number), "looked", "app", due, due, 1))
+        trace.delivered((str(number), "stock", 0, 1, "handled", due, due, due + 5))
+
+    run = Run(trace, start_ns=0, warmup=warmup)
+
+    assert (run.events, run.latency.size, run.end_to_end("looked").size) == (2, 2, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from numbers import Integral
 from typing import Any
@@ -23,14 +24,18 @@ def expect(name: str, value: object, kind: Any, expected: str) -> None:
         raise InvalidValueError(name, value, expected)
 
 
-def function(name: str, value: object, expected: str) -> None:
-    """Let *value* pass if it can be called.
+def function(name: str, value: object, expected: str, *, takes: int) -> None:
+    """Let *value* pass if it can be called with as many arguments as it *takes*.
 
     Raises:
         InvalidValueError: it cannot; *expected* says what can.
     """
-    if not callable(value):
-        raise InvalidValueError(name, value, expected)
+    try:
+        inspect.signature(value).bind(*range(takes))  # type: ignore[arg-type]  # what is no function is a TypeError
+    except TypeError:
+        raise InvalidValueError(name, value, expected) from None
+    except ValueError:  # written in C, and tells nothing of its arguments
+        return
 
 
 def positive(name: str, value: float, what: str = "finite number") -> None:

@@ -70,7 +70,7 @@ def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
     expect("at", {} if at is None else at, Mapping, "actions by their times: {5.0: lambda app: app.pause('stock')}")
     actions = {to_ns(seconds): action for seconds, action in (at or {}).items()}
     for action in actions.values():
-        function("an action of at", action, "a function of the app, such as lambda app: app.pause('stock')")
+        function("an action of at", action, "a function of the app, such as lambda app: app.pause('stock')", takes=1)
     if app.trace.publications:
         raise InvalidValueError("app", app, "a new app: one that was used has a past that would be measured too")
     if (clock, seed, broker) != (None, None, None):
@@ -210,7 +210,7 @@ def measure_trials(
     Raises:
         InvalidValueError: *trials* is not 1 or more, or as for `measure`.
     """
-    function("make_app", make_app, "a function that makes a new app, such as lambda: App(cart, stock): each trial needs its own")
+    function("make_app", make_app, "a function that makes a new app, such as lambda: App(cart, stock): each trial needs its own", takes=0)
     whole("trials", trials)
     expect("seed", seed, Integral, "a whole number: the next trial has the next one")
     runs: list[Run] = []

@@ -10,11 +10,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edakit.clock import NS
+from edakit.clock import NS, to_ns
 from edakit.errors import InvalidValueError, UnknownComponentError
 from edakit.events import EventMeta, Message, type_name
 from edakit.measuring.rows import ENDS, Rows, rows_of
-from edakit.measuring.statistics import Array, after_warmup, backlog, mean, percentile, throughput
+from edakit.measuring.statistics import Array, backlog, mean, percentile, throughput
 from edakit.table import Table
 from edakit.trace import OUTCOMES, Publication, Trace
 
@@ -43,7 +43,12 @@ class Deliveries:
     def _handled(self) -> Rows:
         """What was handled, and due after the warm-up."""
         rows = self.rows
-        return rows.where((rows.outcome == "handled") & after_warmup((rows.due_at - self.start_ns) / NS, self.warmup))
+        return rows.where((rows.outcome == "handled") & (rows.due_at >= self._begin_ns))
+
+    @property
+    def _begin_ns(self) -> int:
+        """When the warm-up is over [ns]: whole, since 1/3 s and its nanoseconds are not the same."""
+        return self.start_ns + to_ns(self.warmup)
 
     @property
     def latency(self) -> Array:
@@ -237,7 +242,7 @@ class Run(Deliveries):
     @property
     def events(self) -> int:
         """How many events were published, commands included, by the workload and by handlers [events]."""
-        begin = self.start_ns + round(self.warmup * NS)
+        begin = self._begin_ns
         return sum(row.due_at >= begin for row in self.publications)
 
     @property
@@ -308,7 +313,7 @@ class Run(Deliveries):
             raise InvalidValueError("event_type", event_type, "a class of events or its name, such as OrderConfirmed or 'order.confirmed'")
         name = event_type if isinstance(event_type, str) else type_name(event_type)
         begun = {row.event: row.due_at for row in self.publications}
-        begin = self.start_ns + round(self.warmup * NS)
+        begin = self._begin_ns
         times = [row.published_at - begun[row.correlation] for row in self.publications if row.name == name and begun.get(row.correlation, -1) >= begin]
         return np.array(times, dtype=np.int64) / NS
 

@@ -163,7 +163,7 @@ def sweep_utilisation(
     """
     service, levels = Exponential(0.004) if takes is None else takes, floats(levels, "levels").tolist()
     expect("takes", service, Distribution, LAW)
-    function("arrivals", arrivals, "what makes arrivals of a rate and a duration: Poisson or Steady, without numbers")
+    function("arrivals", arrivals, "what makes arrivals of a rate and a duration: Poisson or Steady, without numbers", takes=2)
     whole("workers", workers)
     expect("seed", seed, Integral, "a whole number: the next trial has the next one")
     if not levels or min(levels) <= 0 or not service.mean:
@@ -233,7 +233,7 @@ def sweep_rate(
     rates = floats(rates, "rates").tolist()
     if not rates:
         raise InvalidValueError("rates", rates, "one rate or more [1/s]")
-    function("workload", workload, "a function that makes the workload of a rate, such as lambda rate: Each(Poisson(rate, 60), make)")
+    function("workload", workload, "a function that makes the workload of a rate, such as lambda rate: Each(Poisson(rate, 60), make)", takes=1)
     runs: list[tuple[Run, ...]] = []
     with suppress(KeyboardInterrupt), Progress(len(rates) * trials, "sweeping", "runs") as progress:
         for rate in rates:

@@ -250,7 +250,7 @@ class Each:
 
     def __post_init__(self) -> None:
         expect("arrivals", self.arrivals, Arrivals, "arrivals, such as Poisson(rate=200, duration=60); make= comes after them")
-        function("make", self.make, "a function of the arrival's number and a random.Random that returns the message")
+        function("make", self.make, "a function of the arrival's number and a random.Random that returns the message", takes=2)
 
     @property
     def duration(self) -> float:
