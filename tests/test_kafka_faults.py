@@ -265,25 +265,40 @@ def test_a_queue_whose_own_topic_was_removed_goes_on_where_it_was(url):
 # A cluster that goes away.
 
 
+class Until:
+    """A member of a group whose cluster is killed after its first answer."""
+
+    def __init__(self, member, node):
+        self.member, self.node, self.unanswered = member, node, 0
+
+    def committed(self, *arguments, **options):
+        found = self.member.committed(*arguments, **options)
+        self.node.kill()
+        return found
+
+    def __getattr__(self, name):
+        return getattr(self.member, name)
+
+
 def test_a_cluster_that_goes_away_is_told_to_who_waits_to_be_alone_and_to_who_sets_offsets():
     require_installed("kafka")
-    with start("kafka") as node:
+    with start("kafka") as node, ThreadPoolExecutor(4) as threads:
         bus = Bus(node.url)
         queue(bus)
         link = bus.link
-        node.kill()
         place = (link.log, 0)
+        link.cluster._members["late"] = Until(link.cluster._member("late"), node)
 
         def alone():
             with link.alone("mail"):
                 pass
 
-        calls = (alone, lambda: link.cluster.commit("mail", {place: 0}), lambda: link.cluster.forget({place: 0}))
-        with ThreadPoolExecutor(len(calls)) as threads:
-            waiting = [threads.submit(call) for call in calls]
-            for each in waiting:
-                assert isinstance(each.exception(timeout=IN_TIME), BrokerError)
-        bus.close()
+        waiting = [threads.submit(link.cluster.commit, "late", {place: 0})]
+        until(lambda: not node.alive)
+        waiting += [threads.submit(alone), threads.submit(link.cluster.commit, "mail", {place: 0}), threads.submit(link.cluster.forget, {place: 0})]
+        for each in waiting:
+            assert isinstance(each.exception(timeout=IN_TIME), BrokerError)
+        threads.submit(bus.close).result(timeout=IN_TIME)
 
 
 def test_who_waits_to_be_alone_is_told_that_the_topic_was_removed(url):

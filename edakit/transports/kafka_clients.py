@@ -5,10 +5,8 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import threading
-import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, Producer
@@ -44,10 +42,23 @@ class Member(Consumer):  # type: ignore[misc]  # as above
     """A consumer that can be referred to weakly.
 
     Attributes:
-        answers: Where answers to its commits are put by who wants them.
+        unanswered: How many of its commits were not answered, where somebody counts them.
     """
 
-    answers: Any = None
+    unanswered = 0
+
+
+def _keep(client: Any) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
+
+
+def _keep_all() -> None:
+    for client in list(_clients):
+        _keep(client)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_all)
 
 
 def made(kind: Callable[[dict[str, Any]], _C], settings: Mapping[str, Any]) -> _C:
@@ -71,23 +82,12 @@ def membership(group: str, session: float) -> dict[str, Any]:
     }
 
 
-def close(consumers: Iterable[Consumer]) -> None:
-    """Close consumers, all at the same time: one whose commit was not answered waits for its cluster, and nobody should wait with it."""
-    deadline = time.monotonic() + PARTING
-    threads = [threading.Thread(target=consumer.close, daemon=True) for consumer in consumers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _keep_for_ever() -> None:
-    for client in list(_clients):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_for_ever)
+def close(member: Member) -> None:
+    """Close a consumer; one whose commit was not answered is left to the end of the process: to close it is to wait for its cluster without end."""
+    if member.unanswered:
+        _keep(member)
+    else:
+        member.close()
 
 
 def settings(address: Any) -> dict[str, Any]:

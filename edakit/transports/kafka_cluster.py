@@ -6,7 +6,6 @@ import os
 import threading
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -69,6 +68,7 @@ class Cluster:
         self._known = False
         self._lock = threading.Lock()
         self._members: dict[str, clients.Member] = {}
+        self._answers: dict[str, KafkaError | None] = {}
         self._admin: AdminClient = self._client(AdminClient, {})
 
     def producer(self, settings: Mapping[str, Any]) -> Producer:
@@ -185,11 +185,14 @@ class Cluster:
         """Return a consumer that does not join *group*, to read and to set its offsets."""
         with self._lock:
             if group not in self._members:
-                answers: deque[tuple[KafkaError | None, list[TopicPartition]]] = deque(maxlen=1)
-                settings = {"group.id": group, "enable.auto.commit": False, "on_commit": lambda *answer: answers.append(answer)}
-                self._members[group] = self.consumer(settings)
-                self._members[group].answers = answers
+                self._members[group] = self.consumer(
+                    {"group.id": group, "enable.auto.commit": False, "on_commit": lambda *answer: self._answered(group, *answer)}
+                )
             return self._members[group]
+
+    def _answered(self, group: str, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._members[group].unanswered -= 1
+        self._answers[group] = error or next((each.error for each in partitions if each.error is not None), None)
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """Return where each partition ends: the offset that its next record will have."""
@@ -248,15 +251,28 @@ class Cluster:
     def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
         """Set what a consumer group without members has committed."""
         wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        self._again("set offsets of", group, lambda: self._set(group, wanted))
+
+    def _set(self, group: str, wanted: list[TopicPartition]) -> None:
+        """Commit; librdkafka itself would wait without end for an answer, or for somebody who may give one."""
         asked = self._member(group)
-        self._again("set offsets of", group, lambda: _set(asked, wanted))
+        _whole(asked.committed(wanted, timeout=_TRY))
+        self._answers.pop(group, None)
+        asked.commit(offsets=wanted, asynchronous=True)
+        asked.unanswered += 1
+        deadline = time.monotonic() + _TRY
+        while group not in self._answers:
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            asked.poll(_SOON)
+        if (error := self._answers.pop(group)) is not None:
+            raise KafkaException(error)
 
     def close(self) -> None:
         """Close what reads and sets offsets."""
         with self._lock:
-            members = list(self._members.values())
-            self._members.clear()
-        clients.close(members)
+            while self._members:
+                clients.close(self._members.popitem()[1])
 
     def error(self, reason: KafkaError, doing: str, name: str = "") -> BrokerError:
         """Return what *reason* means to whoever wanted to do something with the topic or group *name*."""
@@ -269,22 +285,6 @@ def _whole(partitions: list[TopicPartition]) -> list[TopicPartition]:
         if each.error is not None:
             raise KafkaException(each.error)
     return partitions
-
-
-def _set(asked: clients.Member, wanted: list[TopicPartition]) -> None:
-    """Commit; librdkafka itself would wait without end for an answer, or for somebody who may give one."""
-    _whole(asked.committed(wanted, timeout=_TRY))
-    asked.answers.clear()
-    asked.commit(offsets=wanted, asynchronous=True)
-    deadline = time.monotonic() + _TRY
-    while not asked.answers:
-        if time.monotonic() > deadline:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        asked.poll(_SOON)
-    error, done = asked.answers.pop()
-    if error is not None:
-        raise KafkaException(error)
-    _whole(done)
 
 
 def _names(partitions: Iterable[TopicPartition]) -> str:
