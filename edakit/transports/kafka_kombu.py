@@ -10,6 +10,7 @@ import confluent_kafka
 from kombu.transport import virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
+from edakit.capabilities import BROKERS
 from edakit.errors import CapabilityError
 from edakit.transports.broker import Content
 from edakit.transports.kafka_consumer import KafkaSubscription
@@ -36,6 +37,8 @@ class Channel(WakingChannel):
         """Publish to the exchange, whose only routing key is the event's type in the headers, or with exchange "" straight into a queue."""
         if exchange not in {"", EXCHANGE}:
             raise CapabilityError("kafka://", f"publish to an exchange {exchange!r}", f"there is one, {EXCHANGE!r}")
+        if mandatory:
+            BROKERS["kafka"].need("must_route", "refuse a message that nobody is bound to")
         whole = Message(message, ("", 0), 0, Mark())
         self.link.publish_message(whole) if exchange else self.link.put(routing_key, whole, whole.headers)
 

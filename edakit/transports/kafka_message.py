@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 from kombu.exceptions import MessageStateError
 from kombu.message import Message as KombuMessage
 
+from edakit.errors import CapabilityError
 from edakit.transports.broker import Content
 from edakit.transports.kafka_marks import Mark, Place
 
@@ -69,7 +70,10 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
 
         Raises:
             MessageStateError: its partition went to another consumer, or it was acked.
+            CapabilityError: what came before it is to be acked with it.
         """
+        if multiple:
+            raise CapabilityError("kafka://", "ack several messages in one", "those before it may lie in other partitions; ack each")
         self._owner.ack(self)
 
     def retry(self, due_ns: int, *, attempt: bool = True) -> None:

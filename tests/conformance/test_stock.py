@@ -9,7 +9,8 @@ import sys
 import kombu
 import pytest
 
-from tests.conformance.stock import QUESTIONS, ROOT, TRANSPORTS, ask, mandatory_raises, missing_exchange_raises
+from edakit.capabilities import BROKERS
+from tests.conformance.stock import NEEDS, QUESTIONS, ROOT, TRANSPORTS, ack_multiple, ask, bound_holds, mandatory_raises, missing_exchange_raises
 
 with (ROOT / "data" / "conformance.csv").open(encoding="utf-8") as _file:
     SAVED = {row["question"]: row for row in csv.DictReader(_file)}
@@ -21,17 +22,18 @@ def test_the_saved_answer_is_what_the_transport_does(question, transport, reques
     if transport == "kombu filesystem://":
         answer = asked_apart(question, transport)
     else:
-        answer = ask(question, transport, request.getfixturevalue("rabbitmq") if "amqp" in transport else "")
+        addresses = {name: request.getfixturevalue(name) for name in (NEEDS.get(transport),) if name}
+        answer = ask(question, transport, addresses)
 
     assert answer == SAVED[question.__doc__.strip()][transport], "make it again with: python -m tests.conformance"
 
 
 def asked_apart(question, transport):
     """Ask in a process of its own: kombu's filesystem:// leaves locked files behind, and may then wait for itself for ever."""
-    code = f"from tests.conformance.stock import ask, {question.__name__}; print(ask({question.__name__}, {transport!r}))"
+    code = f"from tests.conformance.stock import ask, {question.__name__}; print(ask({question.__name__}, {transport!r}, {{}}))"
     for _ in range(3):
         try:
-            return subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+            return subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=40, check=True).stdout.strip()
         except subprocess.TimeoutExpired:
             continue
     return "waits for ever"
@@ -42,8 +44,15 @@ def test_kombu_tells_of_a_message_that_reaches_nobody_where_it_waits_for_confirm
     assert question(lambda: kombu.Connection(rabbitmq, transport_options={"confirm_publish": True}))
 
 
-def test_ours_keep_every_promise_and_kombus_own_do_not():
+def test_ours_keep_every_promise_or_refuse_it_and_kombus_own_do_not():
     assert len(SAVED) == len(QUESTIONS)
     for transport in TRANSPORTS:
         answers = {row[transport] for row in SAVED.values()}
-        assert (answers <= {"yes", "-"}) == transport.startswith("edakit"), transport
+        assert (answers <= {"yes", "-", "CapabilityError"}) == transport.startswith("edakit"), transport
+
+
+def test_what_is_refused_is_what_the_table_of_capabilities_says_kafka_cannot_do():
+    refused = {(question, transport) for question, row in SAVED.items() for transport, answer in row.items() if answer == "CapabilityError"}
+
+    assert refused == {(question.__doc__.strip(), "edakit kafka://") for question in (bound_holds, ack_multiple)}
+    assert not BROKERS["kafka"].bounds
