@@ -79,13 +79,13 @@ def test_all_type_of_who_gets_what_is_large_enough(axes, partitions, consumers):
 
 # plot_promises
 
-ANSWERS = Table(("question", "kombu a", "edakit b"), [("It comes back.", "no", "yes"), ("It is kept.", "-", "yes"), ("It is fast.", "KeyError", "yes")])
+ANSWERS = Table(("question", "kombu a", "edakit b"), [("It comes back.", "no", "yes"), ("It is kept.", "-", "refused"), ("It is fast.", "KeyError", "yes")])
 
 
 def test_promises_are_counted_for_each_transport(ax):
     table = plot_promises(ax, ANSWERS)
 
-    assert table.rows == [("kombu a", 0, 2, 1), ("edakit b", 3, 0, 0)]
+    assert table.rows == [("kombu a", 0, 0, 2, 1), ("edakit b", 2, 1, 0, 0)]
     assert table.says == "kombu a breaks 2 of 3 promises; edakit b breaks 0 of 3 promises."
 
 
@@ -97,7 +97,7 @@ def test_each_answer_stands_in_its_place_in_words_and_a_broken_one_is_bold(ax):
         (0, 0): ("no", "bold"),
         (1, 0): ("yes", "normal"),
         (0, 1): ("-", "normal"),
-        (1, 1): ("yes", "normal"),
+        (1, 1): ("refused", "normal"),
         (0, 2): ("KeyError", "bold"),
         (1, 2): ("yes", "normal"),
     }

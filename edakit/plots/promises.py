@@ -15,7 +15,7 @@ from edakit.table import Table
 
 __all__ = ["plot_promises"]
 
-FILLS: Final = {"yes": "#cfe8f5", "-": "#eeeeee"}
+FILLS: Final = {"yes": "#cfe8f5", "refused": "#f7ecc3", "-": "#eeeeee"}
 BROKEN: Final = "#f3c4a0"
 WIDTH = 44
 """How many letters of a question stand in one line."""
@@ -26,11 +26,11 @@ def plot_promises(ax: Axes, answers: Table) -> Table:
 
     Args:
         ax: Where to draw.
-        answers: The promise in the first column, and in the others what each transport does: "yes", "-" where it makes no sense, and anything else
-            for a promise that is not kept.
+        answers: The promise in the first column, and in the others what each transport does: "yes", "refused" where an error says that it cannot,
+            "-" where it makes no sense, and anything else for a promise that is broken.
 
     Returns:
-        A line a transport: kept, broken, and promises that make no sense there.
+        A line a transport: kept, refused, broken, and promises that make no sense there.
 
     Raises:
         InvalidValueError: there is no promise, or no transport.
@@ -55,10 +55,10 @@ def plot_promises(ax: Axes, answers: Table) -> Table:
     least = min(rows, key=lambda row: row[1])
     headline(ax, f"The fewest promises are kept by {least[0]}: {least[1]} of {len(answers.rows)}")
     footer(ax)
-    says = "; ".join(f"{name} breaks {broken} of {len(answers.rows)} promises" for name, _, broken, _ in rows)
-    return Table(("transport", "kept", "broken", "no sense here"), rows, says=f"{says}.")
+    says = "; ".join(f"{name} breaks {broken} of {len(answers.rows)} promises" for name, *_, broken, _ in rows)
+    return Table(("transport", "kept", "refused", "broken", "no sense here"), rows, says=f"{says}.")
 
 
-def _counted(name: str, cells: list[str]) -> tuple[str, int, int, int]:
-    kept, senseless = cells.count("yes"), cells.count("-")
-    return name, kept, len(cells) - kept - senseless, senseless
+def _counted(name: str, cells: list[str]) -> tuple[str, int, int, int, int]:
+    kept, refused, senseless = (cells.count(answer) for answer in FILLS)
+    return name, kept, refused, len(cells) - kept - refused - senseless, senseless

@@ -20,6 +20,7 @@ import kombu
 from amqp.exceptions import ChannelError
 from kombu.exceptions import ContentDisallowed, DecodeError, MessageStateError
 
+from edakit.errors import CapabilityError
 from edakit.events import KEY, TYPE
 from edakit.transports import kafka_kombu, memory, sqlite
 from edakit.transports.address import parse_url
@@ -445,10 +446,12 @@ QUESTIONS = (
 
 
 def ask(question: Callable[[Connect], bool | None], transport: str, addresses: Addresses) -> str:
-    """Return yes, no, - where the question has no meaning, or the name of what was raised."""
+    """Return yes, no, - where the question has no meaning, "refused" where an error says that it cannot, or the name of what was raised."""
     with TRANSPORTS[transport](addresses) as connect:
         try:
             return {True: "yes", False: "no", None: "-"}[question(connect)]
+        except CapabilityError:
+            return "refused"
         except Exception as error:  # noqa: BLE001 (whatever a transport raises is its answer)
             return type(error).__name__
 

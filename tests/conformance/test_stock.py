@@ -48,11 +48,11 @@ def test_ours_keep_every_promise_or_refuse_it_and_kombus_own_do_not():
     assert len(SAVED) == len(QUESTIONS)
     for transport in TRANSPORTS:
         answers = {row[transport] for row in SAVED.values()}
-        assert (answers <= {"yes", "-", "CapabilityError"}) == transport.startswith("edakit"), transport
+        assert (answers <= {"yes", "-", "refused"}) == transport.startswith("edakit"), transport
 
 
 def test_what_is_refused_is_what_the_table_of_capabilities_says_kafka_cannot_do():
-    refused = {(question, transport) for question, row in SAVED.items() for transport, answer in row.items() if answer == "CapabilityError"}
+    refused = {(question, transport) for question, row in SAVED.items() for transport, answer in row.items() if answer == "refused"}
 
     assert refused == {(question.__doc__.strip(), "edakit kafka://") for question in (bound_holds, ack_multiple)}
     assert not BROKERS["kafka"].bounds
