@@ -102,7 +102,7 @@ TRANSPORTS = {
     "kombu memory://": kombu_memory,
     "kombu filesystem://": kombu_filesystem,
     "kombu amqp://": kombu_rabbitmq,
-    "kombu confluentkafka://": kombu_kafka,
+    "kombu kafka://": kombu_kafka,
     "edakit memory://": our_memory,
     "edakit sqlite://": our_sqlite,
     "edakit amqp://": our_rabbitmq,
