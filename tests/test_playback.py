@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from edakit.cli import main
+from edakit.errors import InvalidValueError
 from edakit.measuring.publisher import OpenPublisher
 from edakit.shop.account import account, missing
 from edakit.shop.app import build_shop, state_hash
@@ -173,3 +175,16 @@ def test_the_plot_shows_latency_and_throughput(capsys, tmp_path):
     picture = (tmp_path / "day.svg").read_text(encoding="utf-8")
     assert picture.startswith("<?xml")
     assert "day.svg: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("speedup", ["5", None, 1e-4, math.nan])
+def test_a_speedup_that_is_none_is_refused(speedup):
+    with pytest.raises(InvalidValueError, match="speedup is"):
+        RecordedDay(_lines_of(DATA / "day.csv", None), speedup=speedup)
+
+
+def test_lines_that_lie_centuries_apart_are_no_day():
+    first, *_, last = _lines_of(DATA / "day.csv", None)
+
+    with pytest.raises(InvalidValueError, match=r"the time from first to last line is .*; give lines of a day"):
+        RecordedDay([first, last._replace(time=last.time.replace(year=9999))])

@@ -19,7 +19,7 @@ from edakit.measuring.checks import expect
 from edakit.measuring.errors import WorkloadLineError
 from edakit.measuring.workload import Workload
 
-__all__ = ["Playback", "record"]
+__all__ = ["LONGEST", "Playback", "record"]
 
 HEAD = ["seconds", "type", "json"]
 LONGEST = 10**9

@@ -9,9 +9,10 @@ from itertools import groupby
 from random import Random
 from typing import Final
 
-from edakit.clock import NS
+from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 from edakit.events import Command, Event
+from edakit.measuring.recording import LONGEST
 from edakit.shop.catalogue import Catalogue, Product
 from edakit.shop.events import AddItem, CheckOut, OrderLine, OrderReturned, total_of
 from edakit.shop.retail import Line
@@ -36,16 +37,18 @@ class RecordedDay:
         seed: Where in their minute the lines lie; the same whatever else a run draws.
 
     Raises:
-        InvalidValueError: *speedup* is below a thousandth, or there is no line.
+        InvalidValueError: *speedup* is below a thousandth, or there is no line, or it all takes more than thirty years.
     """
 
     def __init__(self, lines: Iterable[Line], *, speedup: float = 1.0, seed: int = 0) -> None:
-        if not SLOWEST <= speedup < float("inf"):
+        if not SLOWEST <= real(speedup) < float("inf"):
             raise InvalidValueError("speedup", speedup, f"a number of {SLOWEST:g} or more: 600 plays ten hours back in a minute")
         self.lines = sorted((line for line in lines if not line.problem), key=lambda line: line.time)
         if not self.lines:
             raise InvalidValueError("lines", [], "the lines of a day")
         self.speedup, self.seed = speedup, seed
+        if self.duration > LONGEST:
+            raise InvalidValueError("the time from first to last line", f"{self.duration:.3g} s", f"lines of a day, or a speedup: {LONGEST:,} s at most")
         self.accepted = [line for line in self.lines if not line.refusals]
 
     @property
