@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from edakit.clock import NS
+from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 from edakit.events import TYPE, Context
 
@@ -92,7 +92,7 @@ class Backoff:
     cap: float = 10.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.base <= self.cap < float("inf"):
+        if not 0 <= real(self.base) <= real(self.cap) < float("inf"):
             raise InvalidValueError("Backoff", (self.base, self.cap), "base and cap with 0 <= base <= cap [s]")
 
     def delay_ns(self, attempt: int, random: Random) -> int:
@@ -108,7 +108,7 @@ class Inbox:
     """
 
     def __init__(self, size: int = 100_000) -> None:
-        if size < 1:
+        if not real(size) >= 1:
             raise InvalidValueError("size", size, "a whole number of 1 or more")
         self.size = size
         self._seen: OrderedDict[str, None] = OrderedDict()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from edakit.clock import to_ns
+from edakit.clock import real, to_ns
 from edakit.delivery import Crash, Delivery, Hooks, Postpone
 from edakit.distributions import Distribution
 from edakit.errors import InvalidValueError
@@ -58,7 +58,7 @@ class Faults:
         delay: Distribution | None = None,
         components: frozenset[str] | None = None,
     ) -> None:
-        if not (0 <= duplicate <= 1 and 0 <= delayed <= 1):
+        if not (0 <= real(duplicate) <= 1 and 0 <= real(delayed) <= 1):
             raise InvalidValueError("duplicate and delayed", (duplicate, delayed), "shares from 0 to 1")
         if bool(delayed) != (delay is not None):
             raise InvalidValueError("delayed and delay", (delayed, delay), "both or neither")

@@ -10,6 +10,7 @@ import pytest
 
 from edakit import (
     App,
+    Backoff,
     Burst,
     ClosedLoop,
     Component,
@@ -19,6 +20,8 @@ from edakit import (
     Erlang,
     Event,
     Exponential,
+    Faults,
+    Inbox,
     LogNormal,
     Playback,
     Poisson,
@@ -81,6 +84,10 @@ NO_NUMBERS = [None, "1", [1.0], (), {}, np.array([1.0, 2.0]), 1j, math.nan, Pois
         lambda x: ClosedLoop(testers=x),
         lambda x: ClosedLoop(every=x),
         lambda x: DayProfile([x]),
+        lambda x: Backoff(base=x),
+        lambda x: Backoff(cap=x),
+        lambda x: Faults(duplicate=x),
+        Inbox,
         lambda x: mm1(service_rate=x),
         lambda x: mm1(service_rate=250).wait(x),
         lambda x: mm1(service_rate=250).wait_law(x),
