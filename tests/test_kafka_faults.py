@@ -52,6 +52,18 @@ def test_events_that_were_deleted_before_they_were_read_are_told_once_and_the_re
             assert numbers(two.take_all(4)) == [6, 7, 8, 9]
 
 
+def test_all_partitions_that_lost_events_are_told_together(url):
+    with opened(url.replace("partitions=1", "partitions=3")) as bus:
+        queue(bus)
+        bus.publish_many(added(number, str(number)) for number in range(60))
+        ends = bus.link.cluster.ends(bus.link.topics.log_places())
+        bus.link.cluster.forget({place: end - 2 for place, end in ends.items()})
+        with taker(bus) as one, pytest.raises(BrokerError, match=r"in partition 0 .*, and .* in partition 1 .*, and .* in partition 2 "):
+            one.take()
+        with taker(bus) as two:
+            assert len(two.take_all(6)) == 6
+
+
 def test_an_app_tells_of_deleted_events_and_goes_on_when_it_is_started_again(url):
     mail, mailed = recorder("mail")
     with closing(App(mail, broker=url)) as app:

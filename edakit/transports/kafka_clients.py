@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, Producer
 
 from edakit.transports.kafka_errors import PATIENCE
+from edakit.transports.kafka_held import HELD
 
-__all__ = ["PARTING", "Member", "Sender", "close", "made", "membership", "settings"]
+__all__ = ["PARTING", "Member", "Sender", "close", "fetching", "made", "membership", "settings"]
 
 _C = TypeVar("_C")
 
@@ -79,6 +80,24 @@ def membership(group: str, session: float) -> dict[str, Any]:
         "session.timeout.ms": int(session * 1000),
         "heartbeat.interval.ms": max(1, int(session * 1000 / 3)),
         "enable.auto.commit": False,
+    }
+
+
+def fetching(group: str, session: float) -> dict[str, Any]:
+    """Return the settings of a member that fetches, pauses, and commits by itself."""
+    return {
+        **membership(group, session),
+        "partition.assignment.strategy": "cooperative-sticky",  # who keeps a partition goes on with it while others are moved
+        "socket.timeout.ms": 5000,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",  # a fetcher sees to it
+        "enable.partition.eof": True,
+        "topic.metadata.refresh.interval.ms": 5000,
+        "fetch.queue.backoff.ms": 10,  # otherwise it pauses for a second where its queue was full
+        "fetch.wait.max.ms": 100,
+        "queued.max.messages.kbytes": 8 * 1024,
+        "queued.min.messages": 2 * HELD,
+        "fetch.message.max.bytes": 1024 * 1024,
     }
 
 

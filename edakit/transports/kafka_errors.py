@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from confluent_kafka import KafkaError
@@ -104,15 +105,17 @@ def changed(shown: str, topic: str, known: int) -> BrokerError:
     )
 
 
-def jumped(shown: str, queue: str, place: tuple[str, int], offset: int, start: int, end: int) -> BrokerError:
-    """Return the error of a *queue* whose next *offset* in a partition is not between the *start* and the *end* of what that has."""
-    where, again = f"partition {place[1]} of topic {place[0]!r}", "start it again: it goes on with what is there"
+def jumped(shown: str, queue: str, places: Mapping[tuple[str, int], tuple[int, int, int]]) -> BrokerError:
+    """Return the error of a *queue* whose next offset in some partitions is not between the start and the end of what they have: these three of each."""
+    told = [_jump(f"partition {number} of topic {topic!r}", queue, *offsets) for (topic, number), offsets in sorted(places.items())]
+    again = "start it again: it goes on with what is there; raise retention.ms of the topic if a queue may wait for so long"
+    return BrokerError(shown, ", and ".join(told), again)
+
+
+def _jump(where: str, queue: str, offset: int, start: int, end: int) -> str:
     if offset < start:
-        deleted = f"what stood at offsets {offset:,} to {start - 1:,} in {where} was deleted before {queue!r} read it"
-        return BrokerError(shown, deleted, f"{again}; raise retention.ms of the topic if a queue may wait for so long")
-    return BrokerError(
-        shown, f"{where} ends at offset {end:,}, and {queue!r} had come to {offset:,}: it was made anew, or has lost its end", f"{again}, from the start"
-    )
+        return f"what stood at offsets {offset:,} to {start - 1:,} in {where} was deleted before {queue!r} read it"
+    return f"{where} ends at offset {end:,}, and {queue!r} had come to {offset:,}: it was made anew, or has lost its end"
 
 
 def other_protocol(shown: str, *, tls: bool) -> BrokerError:

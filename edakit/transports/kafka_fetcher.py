@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from edakit.transports.kafka_clients import PARTING, membership
+from edakit.transports.kafka_clients import PARTING, fetching
 from edakit.transports.kafka_cluster import Cluster
 from edakit.transports.kafka_errors import LASTING, PATIENCE, changed, jumped
-from edakit.transports.kafka_held import HELD, Held
+from edakit.transports.kafka_held import Held
 from edakit.transports.kafka_marks import Mark, Place
 from edakit.transports.kafka_message import Message
 from edakit.transports.kafka_progress import Progress
@@ -59,7 +59,7 @@ class Fetcher:
         self.trouble: BaseException | None = None
         self.wake: Callable[[], None] | None = None
         self.leaving = False
-        self._consumer: Consumer = cluster.consumer({**_settings(group, session), "on_commit": self._answered})
+        self._consumer: Consumer = cluster.consumer({**fetching(group, session), "on_commit": self._answered})
         self._thread = threading.Thread(target=self._run, name=f"{owner.queue}-kafka", daemon=True)
         self._thread.start()
 
@@ -142,22 +142,26 @@ class Fetcher:
 
         It ends this consumer, since nobody asks for the errors of one that works. The group's offset is set on the way, so that the next one goes on.
         """
-        start, end = self._cluster.starts([place])[place], self._cluster.ends([place])[place]
+        at = {place: mark.here for place, mark in self.progress.marks.items()} | {place: offset}
+        starts, ends = self._cluster.starts(at), self._cluster.ends(at)
+        # Where one has lost its beginning, others have as a rule: told together, since each telling ends a consumer.
+        outside = {each: (here, starts[each], ends[each]) for each, here in at.items() if here >= 0 and not starts[each] <= here <= ends[each]}
         with self.lock:
-            self._drop({place})
-            mark = self.progress.marks[place] = Mark()
-            mark.skip(start)
-        if start <= offset <= end:  # nothing was committed, and `_committed` had no answer; or the topic grew meanwhile
+            self._drop({place, *outside})
+            for each in {place, *outside}:
+                self.progress.marks[each] = Mark()
+                self.progress.marks[each].skip(starts[each])
+        if outside:
+            self._give_up(jumped(self._cluster.shown, self._owner.queue, outside))
+        else:  # nothing was committed, and `_committed` had no answer; or the topic grew meanwhile
             self._consumer.incremental_unassign([TopicPartition(*place)])
-            self._consumer.incremental_assign([TopicPartition(*place, start)])
-        else:
-            self._give_up(jumped(self._cluster.shown, self._owner.queue, place, offset, start, end))
+            self._consumer.incremental_assign([TopicPartition(*place, starts[place])])
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         partitions = self._committed(partitions)
         with self.lock:
             for each in partitions:
-                self.progress.marks[each.topic, each.partition] = Mark(_seen(each.metadata))
+                self.progress.marks[each.topic, each.partition] = Mark(_seen(each.metadata), max(each.offset, -1))
         consumer.incremental_assign(partitions)
         consumer.resume(partitions)  # librdkafka keeps a partition paused that was so when it went to somebody else
         unknown = sorted({each.topic for each in partitions if each.partition >= self._topics[each.topic]})
@@ -245,20 +249,3 @@ class Fetcher:
 def _seen(metadata: str | None) -> int:
     """Return what whoever committed had seen of a partition, as it wrote beside the offset; -1 where that is not known."""
     return int(metadata) if metadata and metadata.isascii() and metadata.isdigit() else -1
-
-
-def _settings(group: str, session: float) -> dict[str, Any]:
-    return {
-        **membership(group, session),
-        "partition.assignment.strategy": "cooperative-sticky",  # who keeps a partition goes on with it while others are moved
-        "socket.timeout.ms": 5000,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",  # see `_begin_anew`
-        "enable.partition.eof": True,
-        "topic.metadata.refresh.interval.ms": 5000,
-        "fetch.queue.backoff.ms": 10,  # otherwise it pauses for a second where its queue was full
-        "fetch.wait.max.ms": 100,
-        "queued.max.messages.kbytes": 8 * 1024,
-        "queued.min.messages": 2 * HELD,
-        "fetch.message.max.bytes": 1024 * 1024,
-    }

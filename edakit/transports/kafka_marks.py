@@ -22,8 +22,8 @@ class Mark:
 
     __slots__ = ("_done", "_fetched", "before", "committed", "next", "seen")
 
-    def __init__(self, before: int = -1) -> None:
-        self.next, self.committed = -1, (-1, -1)
+    def __init__(self, before: int = -1, committed: int = -1) -> None:
+        self.next, self.committed = -1, (committed, before)
         self.before = self.seen = before
         self._fetched: deque[int] = deque()
         self._done: set[int] = set()
@@ -42,6 +42,11 @@ class Mark:
         self._done.add(offset)
         while self._fetched and self._fetched[0] in self._done:
             self._done.remove(self._fetched.popleft())
+
+    @property
+    def here(self) -> int:
+        """The offset that is to be fetched next, as far as it is known; else -1."""
+        return self.next if self.next >= 0 else self.committed[0]
 
     @property
     def low(self) -> int:
