@@ -159,8 +159,9 @@ class Cluster:
                 answer = call()
             except KafkaException as error:
                 self._admin.poll(0)  # has `_note` called
-                self._protocol()
-                if refuses(self._trouble) or error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                if not (late := time.monotonic() > deadline):
+                    self._protocol()
+                if refuses(self._trouble) or error.args[0].code() not in _PASSING or late:
                     raise self.error(error.args[0], doing, name) from None
                 time.sleep(_SOON)
             else:
