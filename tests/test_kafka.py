@@ -202,6 +202,8 @@ def test_a_header_that_is_no_text_comes_back_as_it_was(odd):
 def test_what_strangers_send_is_taken_as_it_is():
     assert type_of(None) is None
     assert type_of([("ce_type", b"\xff")]) is None
+    twice = [("ce_type", b"a"), ("ce_type", b"b")]
+    assert type_of(twice) == content(None, twice, None)[1][TYPE] == "b"
     assert content(None, None, b"k") == (b"", {KEY: "k"}, None, "utf-8", {})
     assert content(b"x", [("ce_id", b"\xff"), ("edakit_others", b"{")], None)[1] == {ID: b"\xff", "edakit_others": "{"}
     assert as_read({}, None, "binary")[1][2:4] == (None, "binary")

@@ -7,7 +7,7 @@ Source:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, Final
 
@@ -75,9 +75,9 @@ def headers_of(record: Any) -> Headers | None:
     return found
 
 
-def type_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
-    """Return the event's type, or None where it cannot be read."""
-    for name, value in headers or ():
+def type_of(headers: Sequence[tuple[str, bytes | None]] | None) -> str | None:
+    """Return the event's type, or None where it cannot be read; of several headers of one name the last holds, here as in `content`."""
+    for name, value in reversed(headers or ()):
         if name == _TYPE_HEADER:
             return _text(value) if isinstance(_text(value), str) else None
     return None
