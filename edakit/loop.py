@@ -149,7 +149,7 @@ class EventLoop:
             self._at(self.clock.now_ns() + crash.restart_ns, lambda: self._release(server, delivery.worker))
         except BaseException:
             # Lose nothing when a person presses Stop, or when a handler's exception is raised to the caller.
-            server.interrupted(delivery)
+            server.crashed(delivery)
             self._release(server, delivery.worker)
             raise
         else:

@@ -57,8 +57,7 @@ class Server:
     def receive(self) -> Delivery | None:
         """Take the next event that a handler is waiting for; settle on the way what none is. None: nothing is there, or prefetch is used up."""
         while self.name not in self.paused and (message := self._take()) is not None:
-            delivery = self._open(message)
-            if delivery is not None:
+            if (delivery := self._open(message)) is not None:
                 return delivery
         return None
 
@@ -124,7 +123,7 @@ class Server:
             self.crashed(delivery, crash)
             return None
         except BaseException:
-            self.interrupted(delivery)
+            self.crashed(delivery)
             raise
         return delivery
 
@@ -181,18 +180,14 @@ class Server:
         else:
             self._bury(delivery, "failed", error)
 
-    def crashed(self, delivery: Delivery, crash: Crash) -> None:
-        """The worker died: what it had not acked comes back to this queue, and this was no attempt that failed."""
-        if delivery.message.acknowledged:
+    def crashed(self, delivery: Delivery, crash: Crash | None = None) -> None:
+        """The worker died, or was stopped: what it had not acked comes back to this queue, and this was no attempt that failed."""
+        if not delivery.message.acknowledged:
+            self._give_back(delivery, 0 if crash is None else crash.restart_ns, "crashed")
+            return
+        if crash is not None or delivery in self._early:
             self._row(delivery, "crashed")
-        self.interrupted(delivery, crash.restart_ns)
-
-    def interrupted(self, delivery: Delivery, delay_ns: int = 0) -> None:
-        """The worker was stopped: what it had not acked comes back, after *delay_ns* [ns]."""
-        if delivery.message.acknowledged:
-            self._release(delivery)
-        else:
-            self._give_back(delivery, delay_ns, "crashed")
+        self._release(delivery)
 
     def _settle(self, delivery: Delivery, outcome: str) -> None:
         # The row comes first: whoever waits for the queue to be empty then finds it.
@@ -248,8 +243,10 @@ class Server:
             with self._lock:
                 self.keys.wait_for(delivery.message)
         self._forget(delivery)
-        with suppress(MessageStateError):  # it is back in its queue, as above
+        try:
             delivery.message.retry(due_ns, attempt=counts and outcome == "retried")
+        except MessageStateError:  # it is back in its queue already, and may have come again and be held behind this one
+            self._release(delivery)
         self.wake_at(due_ns)
 
     def _row(self, delivery: Delivery, outcome: str) -> None:
@@ -264,6 +261,8 @@ class Server:
 
     def close(self) -> None:
         """Give back what was not acked, and stop listening."""
+        for delivery in tuple(self._early):
+            self.crashed(delivery)
         self.subscription.close()
 
 
@@ -308,12 +307,14 @@ class _Keys:
         key = _key(message)
         if key is None or self._busy.get(key) is not message:
             return
-        if held := self._held.get(key):
+        self.waiting.discard(key)
+        while held := self._held.get(key):
             self._busy[key] = held.popleft()
-            self.ready.append(self._busy[key])
-        else:
-            del self._busy[key]
-            self._held.pop(key, None)
+            if not self._busy[key].acknowledged:  # otherwise it went back to its queue while it was held: it comes again, behind what went back before it
+                self.ready.append(self._busy[key])
+                return
+        del self._busy[key]
+        self._held.pop(key, None)
 
 
 def _key(message: Message) -> str | None:

@@ -43,7 +43,6 @@ class Workers:
 
     def wake(self) -> None:
         """There may be something to do for one."""
-        raise NotImplementedError
 
     def wake_all(self) -> None:
         """There may be something to do for each."""
@@ -66,7 +65,7 @@ class Workers:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _serve(self, worker: int) -> None:
-        raise NotImplementedError
+        """Serve until `stopping`."""
 
     def _until_due(self) -> float | None:
         due = self.server.subscription.next_due_ns()

@@ -849,6 +849,46 @@ def test_an_event_that_comes_again_while_it_is_handled_is_no_duplicate_until_tha
     assert [row.outcome for row in app.trace.deliveries] == (["retried", "handled"] if fails else ["handled", "duplicate"])
 
 
+def test_an_event_that_went_back_while_it_was_handled_and_failed_keeps_neither_its_key_nor_its_order():
+    component, tries = Component("mail", order="per key", concurrency=2), []
+
+    @component.on(CartItemAdded)
+    async def handle(event, context):
+        tries.append(event.product_id)
+        if len(tries) == 1:
+            await context.sleep(1)  # the second one is taken, and waits here for the first of its key
+            lose_the_connection(context)
+            await context.sleep(1)  # the first one is taken again
+            raise ConnectionError("the network is down, for this handler too")
+
+    app = App(component, clock="virtual")
+    app.publish_many([CartItemAdded(cart_id="a", product_id=product) for product in ("first", "second")])
+    app.run_until_idle(on_error="retry")
+
+    assert tries == ["first", "first", "second"]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_what_was_acked_before_the_work_and_is_cut_off_is_told_by_the_trace(stops):
+    component = Component("mail", ack="before", takes=Constant(1))
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        raise KeyboardInterrupt
+
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="a"))
+    if stops:
+        app.advance(0.5)
+        app.stop()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            app.run_until_idle()
+
+    assert [row.outcome for row in app.trace.deliveries] == ["crashed"]
+    assert app.bus.outstanding("mail") == 0
+
+
 def test_what_was_to_be_acked_before_the_work_and_went_back_meanwhile_is_handled_when_it_comes_again():
     component, handled = Component("mail", ack="before", order="per key", concurrency=2, takes=Constant(1)), []
 

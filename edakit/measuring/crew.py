@@ -140,9 +140,11 @@ class _Worker(Server):
     def _take(self) -> Any | None:
         return self.bag.popleft() if self.bag else None
 
-    def crashed(self, delivery: Delivery, crash: Crash) -> None:
+    def crashed(self, delivery: Delivery, crash: Crash | None = None) -> None:
         """Die: what was not acked comes back, the bag with it."""
         super().crashed(delivery, crash)
+        if crash is None:  # a person pressed Stop
+            return
         self.back_ns = self.now_ns() + crash.restart_ns
         for message in self.bag:
             if not message.acknowledged:

@@ -59,7 +59,7 @@ class Message(Protocol):
         """Have it delivered once more to this queue, not before *due_ns* [ns]; *attempt* tells whether this one counted.
 
         Raises:
-            MessageStateError: it went back to its queue already; a link may also do nothing then.
+            MessageStateError: it went back to its queue already.
         """
 
     def duplicate(self) -> None:

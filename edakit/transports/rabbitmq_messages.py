@@ -180,11 +180,16 @@ class Stock:
         return True
 
     def hold(self, message: Message, due_ns: int, *, attempt: bool) -> None:
-        """Keep a message that was taken until it is due. If its connection was lost, the broker brings it back."""
+        """Keep a message that was taken until it is due.
+
+        Raises:
+            MessageStateError: its connection was lost, and the broker brings it back.
+        """
         with self.lock:
-            if message.state == "TAKEN" and message.epoch == self.epoch:
-                self.in_flight -= 1
-                heapq.heappush(self.held, (due_ns, next(self._counter), message.again(attempt=attempt)))
+            if message.state != "TAKEN" or message.epoch != self.epoch:
+                raise MessageStateError(f"message {message.tag} is not this subscription's any more ({message.state}): it went back to its queue")
+            self.in_flight -= 1
+            heapq.heappush(self.held, (due_ns, next(self._counter), message.again(attempt=attempt)))
             message.state = "RETRIED"
         self._ring()  # room for others may have to be made
         self.wake()
