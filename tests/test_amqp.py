@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from dataclasses import replace
 from unittest.mock import MagicMock
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from edakit.brokers import start
 from edakit.errors import BrokerError, BrokerURLError, CapabilityError, ClosedError, EventValueError, UncertainError
 from edakit.faults_proxy import Proxy
 from edakit.transports import rabbitmq_publisher
-from edakit.transports.address import Login, parse_url, redact
+from edakit.transports.address import Login, parse_url, redact, within
 from edakit.transports.link import open_link
 from edakit.transports.rabbitmq_connection import Opener, give_back
 from edakit.transports.rabbitmq_messages import Acks
@@ -27,6 +28,21 @@ from edakit.transports.rabbitmq_wire import Connection, Event, _Incoming
 from tests.real_brokers import require_installed
 from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
 from tests.tls import CERTIFICATES, tls_server
+
+
+@pytest.mark.parametrize(
+    ("url", "namespace"),
+    [
+        ("amqp://a:b@host/shop", "kill-1a2b3c4d"),
+        ("amqp://a:b@host/shop?namespace=anna", "anna-kill-1a2b3c4d"),
+        ("kafka://host:9092?session=6&namespace=anna&partitions=3", "anna-kill-1a2b3c4d"),
+        (f"amqp://a:b@host/shop?namespace={'x' * 32}", f"{'x' * 18}-kill-1a2b3c4d"),
+    ],
+)
+def test_an_experiment_has_a_namespace_of_its_own_also_on_an_address_that_has_one(url, namespace):
+    address, inner = parse_url(url), parse_url(within(url, "kill-1a2b3c4d"))
+
+    assert inner == replace(address, namespace=namespace)
 
 
 @pytest.mark.parametrize(

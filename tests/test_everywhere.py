@@ -65,7 +65,8 @@ def test_a_server_that_answers_gets_a_namespace_of_its_own_each_time_and_keeps_i
 
     first, second = addresses(tmp_path), addresses(tmp_path)
 
-    assert first["RabbitMQ"] == "amqp://a:b@host/shop?namespace=class"
+    assert first["RabbitMQ"].startswith("amqp://a:b@host/shop?namespace=class-ch07-")
+    assert first["RabbitMQ"] != second["RabbitMQ"]
     assert first["Kafka"].startswith("kafka://host:9092?session=6&namespace=ch07-")
     assert first["Kafka"].endswith("&partitions=3")
     assert first["Kafka"] != second["Kafka"]

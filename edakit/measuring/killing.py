@@ -22,7 +22,7 @@ from edakit.delivery import dead_queue
 from edakit.errors import InvalidValueError, WaitTimeoutError
 from edakit.measuring.attempts import Attempt, CrewRun, Death
 from edakit.measuring.crew import MOMENTS, QUEUE, ParcelOrdered
-from edakit.transports.address import parse_url, redact
+from edakit.transports.address import parse_url, redact, within
 
 __all__ = ["LEASE", "kill_a_worker"]
 
@@ -64,7 +64,7 @@ def kill_a_worker(
     if prefetch < len(JAMS) or orders < prefetch + least:
         raise InvalidValueError("prefetch and orders", (prefetch, orders), f"prefetch of {len(JAMS)} or more, and at least {least} orders more than that")
     with ExitStack() as undo:
-        url = undo.enter_context(_own_file()) if broker is None else _in_a_namespace(broker)
+        url = undo.enter_context(_own_file()) if broker is None else within(broker, f"kill-{secrets.token_hex(4)}")
         settings = {"url": url, "ack": ack, "prefetch": prefetch, "hands": len(JAMS), "takes": takes, "jams": {}}
         bus = undo.enter_context(_bus(url))
         processes = [undo.enter_context(_process(settings | {"jams": jams})) for jams in (JAMS, {})]
@@ -79,11 +79,6 @@ def kill_a_worker(
         _until("the rest of the work", lambda: bus.backlog(QUEUE) == 0 and processes[1].idle and _is_over(processes, orders, died))
         attempts = _attempts([process.lines for process in processes], began)
         return CrewRun(orders, len(processes), attempts, (Death(0, round(died - began, 6)),), where=_where(bus, broker or "sqlite://"))
-
-
-def _in_a_namespace(url: str) -> str:
-    """Keep this experiment apart from whatever else is on the broker."""
-    return f"{url}{'&' if '?' in url else '?'}namespace=kill-{secrets.token_hex(4)}"
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from edakit.events import Command, Event
 from edakit.measuring import Each, Poisson, Run, Steady, compare, measure, save_recording
 from edakit.shop.app import Shop, build_shop, state_hash
 from edakit.shop.events import AddItem, CartViewed, CheckOut, ProductViewed, RemoveItem
+from edakit.transports.address import parse_url, within
 
 __all__ = ["ADDRESSES", "RECORDED", "add_arguments", "addresses", "click", "kept", "leave", "run", "run_on"]
 
@@ -73,22 +74,16 @@ def addresses(folder: str | Path) -> dict[str, str]:
     own = f"{OWN}{uuid4().hex[:8]}"
     found = {"memory": ADDRESSES["memory"], "sqlite": f"sqlite:///{Path(folder, own).as_posix()}.db"}
     if rabbitmq := answering("rabbitmq"):
-        found["RabbitMQ"] = _with(rabbitmq, namespace=own)
+        found["RabbitMQ"] = within(rabbitmq, own)
     if find_spec("confluent_kafka") and (kafka := answering("kafka")):
-        found["Kafka"] = _with(kafka, namespace=own, partitions="3")
+        found["Kafka"] = within(kafka, own) + ("" if "partitions=" in kafka else "&partitions=3")
     return found
-
-
-def _with(url: str, **options: str) -> str:
-    """Add the *options* that *url* does not have."""
-    added = "&".join(f"{name}={value}" for name, value in options.items() if f"{name}=" not in url)
-    return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
 
 
 def leave(shop: Shop) -> None:
     """Close the shop; what RabbitMQ keeps for it goes too, if `addresses` made its namespace. A file stays, and so do Kafka's topics."""
     shop.close()
-    if shop.broker.startswith("amqp") and f"namespace={OWN}" in shop.broker:
+    if shop.broker.startswith("amqp") and OWN in parse_url(shop.broker).namespace:
         with closing(Bus(shop.broker)) as bus:
             channel = bus.connect().channel()
             for name in shop.components:

@@ -12,9 +12,10 @@ from edakit.capabilities import BROKERS, Capabilities, able
 from edakit.errors import BrokerURLError, CapabilityError
 from edakit.transports.refused import REFUSED
 
-__all__ = ["Address", "Login", "parse_url", "redact", "require"]
+__all__ = ["Address", "Login", "parse_url", "redact", "require", "within"]
 
-_NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_LONGEST = 32
+_NAMESPACE = re.compile(rf"[a-z][a-z0-9_-]{{0,{_LONGEST - 1}}}")
 """No dot, so that `namespace.queue` can be taken apart again; RabbitMQ and Kafka allow all of it in their names."""
 
 
@@ -84,6 +85,20 @@ def parse_url(url: str) -> Address:
     name, checks = _READERS[parts.scheme](shown, parts)
     options = _options(shown, parts, {"namespace": _namespace} | checks)
     return Address(parts.scheme, name, options.pop("namespace", ""), options, _login(shown, parts))
+
+
+def within(url: str, name: str) -> str:
+    """Return *url* with the namespace *name*, behind the one that it has already: `anna` becomes `anna-name`, so that it is seen whose it is.
+
+    Args:
+        url: Address of a broker.
+        name: Up to 20 of a-z, 0-9, - and _, beginning with a letter.
+    """
+    given = parse_url(url).namespace
+    if not given:
+        return f"{url}{'&' if '?' in url else '?'}namespace={name}"
+    head, mark, options = url.rpartition("?")
+    return head + mark + re.sub("(^|&)namespace=[^&]*", rf"\1namespace={given[: _LONGEST - 1 - len(name)]}-{name}", options)
 
 
 def _scheme(url: str) -> str | None:
