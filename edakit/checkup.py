@@ -8,7 +8,7 @@ import platform
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ from packaging.version import Version
 
 import edakit
 from edakit.errors import BrokerURLError
-from edakit.lab import CHAPTERS
+from edakit.lab import CHAPTERS, CourseNotFoundError, find_course
 from edakit.table import Table
 
 __all__ = ["Checkup", "add_arguments", "doctor", "run"]
@@ -171,9 +171,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the line, and the details where they were asked for; 1 if something is missing."""
-    course = Path.cwd()
-    found = doctor(next((folder for folder in (course / "work", course / "notebooks") if folder.is_dir()), course))
+    try:
+        found = doctor(_chapters_of_the_course())
+    except CourseNotFoundError as error:
+        found = doctor()
+        found = replace(found, problems=(*found.problems, f"{error}."))
     print(found)
     if arguments.details or not found.ready:
         print(found.details)
     return 0 if found.ready else 1
+
+
+def _chapters_of_the_course() -> Path:
+    """Return the folder of the chapters that `edakit lab` would open, or that somebody is in."""
+    here = Path.cwd()
+    for folder in (here, here / "work", here / "notebooks"):
+        if any(folder.glob(CHAPTERS)):
+            return folder
+    course = find_course()
+    return next(folder for folder in (course / "work", course / "notebooks") if any(folder.glob(CHAPTERS)))

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -130,6 +135,28 @@ def test_the_command_prints_the_line_and_folds_the_details(tmp_path, monkeypatch
     assert short.count("\n") == 1
     assert long.startswith(short)
     assert "kombu" in long
+
+
+@pytest.mark.parametrize("here", [".", "work", "notebooks", "elsewhere"])
+def test_the_command_looks_at_the_chapters_that_would_be_opened_wherever_it_is_typed(tmp_path, monkeypatch, capsys, here):
+    for folder in ("work", "notebooks", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    for folder in ("work", "notebooks"):
+        chapter(tmp_path / folder, edakit={"version": edakit.__version__})
+    monkeypatch.chdir(tmp_path / here)
+
+    assert cli.main(["doctor"]) == 0
+    assert f"notebooks {edakit.__version__}" in capsys.readouterr().out
+
+
+def test_the_command_is_not_ready_where_there_is_no_chapter_at_all(tmp_path):
+    shutil.copytree(Path(edakit.__file__).parent, tmp_path / "site" / "edakit", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+    done = subprocess.run([sys.executable, "-m", "edakit", "doctor"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert f"there is no chapter in {tmp_path.resolve() / 'notebooks'}; change to the folder that you cloned or unpacked, and try again." in done.stdout
 
 
 def test_the_command_fails_and_shows_the_details_where_something_is_wrong(tmp_path, monkeypatch, capsys):
