@@ -30,6 +30,8 @@ COMMANDS = {
     "rerun": ("edakit.classroom.rerun", "for authors: run the solved chapters again and save what changed"),
 }
 
+NAMELESS = {errno.ENOSPC: "the output", errno.ENOENT: "the current folder"}  # what an error of the system is about where it names no file
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; return the exit status: 0, 1 for an error that is explained or a reader that has gone, 130 after Ctrl-C.
@@ -52,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _close_output()
         return 1
     except OSError as error:  # of the machine, not of the program
-        if error.filename is None:
-            if error.errno != errno.ENOSPC:
-                raise
+        if error.filename is None and error.errno not in NAMELESS:
+            raise
+        if error.errno == errno.ENOSPC and error.filename is None:
             _close_output()
-        where = "the output" if error.filename is None else error.filename
+        where = NAMELESS[error.errno or 0] if error.filename is None else error.filename
         what = (error.strerror or str(error)).lower()
         return _said(name, f"{where}: {what}; make sure that its folder is there, that you may write to it, and that the disk has room", 1)
     except KeyboardInterrupt:

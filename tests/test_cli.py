@@ -132,3 +132,15 @@ def test_a_letter_that_the_terminal_does_not_have_is_written_as_its_number_and_t
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u2026" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder in which a program is")
+@pytest.mark.parametrize("words", [["doctor"], ["lab", "--no-browser"]])
+def test_a_current_folder_that_was_removed_is_said(tmp_path, monkeypatch, capsys, words):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert cli.main(words) == 1
+    assert capsys.readouterr().err.startswith(f"edakit {words[0]}: the current folder: no such file or directory; make sure that")

@@ -129,6 +129,7 @@ def test_quotation_marks_commas_and_line_ends_belong_into_a_description(tmp_path
         pytest.param("", "the file is empty; fetch it again", id="empty"),
         pytest.param(b"PK\x03\x04 and so on", "zip archive or an Excel workbook; .* save the sheet as CSV", id="Excel"),
         pytest.param("Invoice,StockCode\n1,2\n", r"no column InvoiceNo, Description, .* \(found: Invoice, StockCode\)", id="missing columns"),
+        pytest.param("x" * 200_000, "line 1 breaks off .*field larger than field limit", id="one huge line"),
         pytest.param("<html><body>Not found</body></html>", "no column InvoiceNo", id="a web page"),
         pytest.param(f"{HEADER}\n{GOOD}\n".encode() + "536366,1,£\n".encode("latin-1"), r"not in UTF-8, by a byte in '.*536366,1,£\\n'", id="latin-1"),
         pytest.param("£".encode("latin-1") + HEADER.encode(), "not in UTF-8", id="latin-1 header"),

@@ -93,9 +93,9 @@ def read_retail(path: str | Path) -> Iterator[Line]:
     """
     with _explained(str(path)), _opened(Path(path)) as text:
         rows = csv.reader(text, strict=True)
-        places = _places(next(rows, []))
         read = _reader()
         try:
+            places = _places(next(rows, []))
             for row in rows:
                 if row:
                     yield read(rows.line_num, row, places)
