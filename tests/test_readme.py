@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from edakit import App, Component
+from edakit.brokers import start
 from edakit.cli import COMMANDS
+from edakit.errors import BrokerError
+from tests.real_brokers import require_installed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,3 +63,25 @@ def test_what_windows_users_type_is_what_the_workflow_runs():
     typed = "".join(blocks("bat")).splitlines()
 
     assert [line for line in typed if not line.endswith("edakit lab") and f"- run: {line}\n" not in workflow] == []
+
+
+def test_a_class_shares_a_broker_as_it_is_told_to_and_all_of_it_goes_with_its_virtual_host():
+    require_installed("rabbitmq")
+    typed = [line.partition("#")[0] for line in "".join(blocks("sh")).splitlines()]
+    *prepare, look, remove = [shlex.split(line)[1:] for line in typed if line.startswith("rabbitmqctl ")]
+    [address] = [shlex.split(line)[1].partition("=")[2] for line in typed if line.startswith("export EDAKIT_RABBITMQ=")]
+    with start("rabbitmq") as node:
+        for words in prepare:
+            node.control(*words, typed="password\n")
+        anna = address.replace("broker.example", urlsplit(node.url).netloc.rpartition("@")[2])
+
+        for student in ("anna", "bob"):
+            mail = Component("mail")
+            with App(mail, broker=anna.replace("anna", student)):
+                pass
+
+        queues = {line.split()[0] for line in node.control(*look).splitlines()[1:]}
+        assert queues == {"anna.mail", "anna.mail.dead", "bob.mail", "bob.mail.dead"}
+        node.control(*remove)
+        with pytest.raises(BrokerError, match="no virtual host 'class'"):
+            App(Component("mail"), broker=anna).start()
