@@ -136,6 +136,8 @@ def run(arguments: argparse.Namespace) -> int:
     course = find_course()
     port = free_port(arguments.port)
     folder = course / "notebooks" if arguments.solved else _copies(course)
+    if os.environ.pop("EDAKIT_BROKER", None):
+        print("EDAKIT_BROKER is left out: the chapters say themselves which broker they run on.")
     print("Step 3 of 3, a few seconds: opening JupyterLab", flush=True)
     open_lab(folder, port=port, browser=not arguments.no_browser, more=arguments.more)
     return 0

@@ -119,3 +119,14 @@ def test_copies_are_made_once_and_what_a_student_wrote_is_never_overwritten(cour
     assert first.splitlines()[0] == "Step 2 of 3: made your copies in work/: 00_first.ipynb, 02_second.ipynb"
     assert capsys.readouterr().out.splitlines()[0] == "Step 2 of 3: your copies are in work/ already"
     assert (course / "work" / "00_first.ipynb").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_chapters_do_not_run_on_the_broker_that_workers_were_told_of(course, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(lab, "open_lab", lambda *_, **__: opened.append(os.environ.get("EDAKIT_BROKER")))
+    monkeypatch.setenv("EDAKIT_BROKER", "amqp://user:password@broker.example/shop")
+
+    assert cli.main(["lab", "--no-browser"]) == 0
+
+    assert opened == [None]
+    assert "EDAKIT_BROKER is left out: the chapters say themselves which broker they run on." in capsys.readouterr().out

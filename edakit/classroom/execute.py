@@ -23,6 +23,7 @@ CELL_SECONDS = 60  # a cell [s]
 SECONDS = 300.0  # a whole chapter, whatever its cells say [s]
 GRACE = 10  # for a cell that was told to stop [s]
 MOST_OUTPUT = 10_000_000  # a cell; the largest picture of a chapter has less than a tenth of it [characters]
+LEFT_OUT = {"MPLBACKEND", "EDAKIT_BROKER"}  # chapters say themselves how to draw, and on which broker they run: that of a class is not for them
 ATTEMPTS = 2  # nbclient missed the end of a cell in 2 of 16 runs of notebooks with widgets
 
 
@@ -71,7 +72,7 @@ def execute(
         CellFailedError: a cell raised, and *keep_going* is off.
         NotebookStuckError: it was still running after *seconds*; a cell would not stop, twice; or the kernel died.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | dict(variables or {})
+    environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT} | dict(variables or {})
     for attempt in range(1, ATTEMPTS + 1):
         client = _client(copy.deepcopy(notebook), path, cell_seconds, keep_going=keep_going)
         try:

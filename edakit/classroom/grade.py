@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from edakit.classroom.execute import SECONDS, execute
 from edakit.classroom.exercises import MIME
@@ -16,7 +16,6 @@ from edakit.errors import EdakitError
 
 __all__ = ["Grade", "NoExercisesError", "grade", "graded_cell", "is_graded", "restore", "sources", "which_chapter"]
 
-ENVIRONMENT: Final = {"EDAKIT_BROKER": "memory://"}  # not the broker of the class, if the teacher's shell knows it
 MOST_WORDS = 600  # of a verdict: an error may quote anything [characters]
 
 _CHECKS = re.compile(r"^from edakit\.classroom\.checks\S* import .*$", re.MULTILINE)
@@ -70,7 +69,7 @@ def grade(path: Path, solved: Path | None = None, *, seconds: float = SECONDS) -
         restore(notebook, read_notebook(solved))
     if not any(map(is_graded, notebook.cells)):
         raise NoExercisesError(path.name)
-    done = execute(notebook, path.resolve(), keep_going=True, variables=ENVIRONMENT, seconds=seconds)
+    done = execute(notebook, path.resolve(), keep_going=True, seconds=seconds)
     grades, before = [], ""
     for cell in done.cells:
         if is_graded(cell):
