@@ -19,6 +19,6 @@ def shown(image: bytes, says: str, table: Table | None = None) -> str:
         table: Its numbers; its sentence is left out, since the widget says it above.
     """
     png = base64.b64encode(image).decode("ascii")
-    # A table that is too wide has a bar of its own: it would make the whole cell wider, and the picture with it, past the edge of the window.
-    rows = f'<div style="overflow-x: auto">{Table(table.columns, table.rows)._repr_html_()}</div>' if table else ""
+    # A table that is too wide has a bar of its own. Its width counts as 0: it would make the cell wider, and the picture past the edge of the window.
+    rows = f'<div style="width: 0; min-width: 100%; overflow-x: auto">{Table(table.columns, table.rows)._repr_html_()}</div>' if table else ""
     return f'<div class="jp-RenderedHTMLCommon"><img alt="{escape(says)}" src="data:image/png;base64,{png}" style="max-width: 100%">{rows}</div>'
