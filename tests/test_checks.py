@@ -198,7 +198,7 @@ def test_whole_numbers_may_be_those_of_numpy():
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda run: run.count("handeld"), lambda run: run.end_to_end(5), lambda run: run.backlog_at([math.nan]), lambda run: run.percentile("99")]
+    "ask", [lambda run: run.count("handlet"), lambda run: run.end_to_end(5), lambda run: run.backlog_at([math.nan]), lambda run: run.percentile("99")]
 )
 def test_a_run_refuses_what_it_cannot_answer(run, ask):
     with pytest.raises(InvalidValueError, match="; give "):
