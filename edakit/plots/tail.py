@@ -44,7 +44,7 @@ def plot_tail(ax: Axes, runs: Mapping[str, Deliveries] | Deliveries) -> Table:
     for share in ONE_IN:
         ax.axhline(1 / share, color="#888888", linewidth=0.8, zorder=1)
     dress(ax, title="How many were slower: p99 is where one in 100 is left", x=f"Latency [ms], logarithmic{zero}", y="Answers slower than that")
-    legend(ax, loc="lower left")
+    legend(ax, loc="upper right")
     rows = [(name, run.latency.size, *(milliseconds(percentile(run.latency, q)) for q in (50, 99, 99.9, 100))) for name, run in named.items()]
     says = "; ".join(f"{name}: {_slow(run)} took more than {times(1e3 * run.percentile(99))} ms" for name, run in named.items())
     return Table(("run", "answers", "p50 [ms]", "p99 [ms]", "p99.9 [ms]", "slowest [ms]"), rows, says=f"{says[0].upper()}{says[1:]}.")

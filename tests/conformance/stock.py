@@ -69,9 +69,9 @@ def kombu_rabbitmq(addresses: Addresses) -> Iterator[Connect]:
 
 @contextmanager
 def kombu_kafka(addresses: Addresses) -> Iterator[Connect]:
-    """kombu's own confluentkafka://, as it comes, but for two times: an answer is waited for one second, and a consumer is dead after six."""
+    """kombu's own confluentkafka://, as it comes, but for two times: an answer is waited for a third of a second, and a consumer is dead after six."""
     # Its producers outlive their channel, and would tell standard error that the server of the tests has gone.
-    options = {"wait_time_seconds": 1.0, "kafka_consumer_config": {"session.timeout.ms": 6000}, "kafka_common_config": {"log_level": 0}}
+    options = {"wait_time_seconds": 0.3, "kafka_consumer_config": {"session.timeout.ms": 6000}, "kafka_common_config": {"log_level": 0}}
     yield lambda: kombu.Connection(f"confluent{addresses['kafka']}", transport_options=options)
 
 
@@ -140,7 +140,7 @@ class Shop:
         headers = {TYPE: key} | ({} if cart is None else {KEY: cart})
         self.producer.publish(body, routing_key=key, headers=headers, **options)
 
-    def get(self, name: str, channel: Any = None, tries: int = 5) -> Any:
+    def get(self, name: str, channel: Any = None, tries: int = 16) -> Any:
         """Return the next message of a queue, or None; kombu's Kafka answers None while a new consumer joins its group."""
         for _ in range(tries):
             if (message := self.queue(name)(channel or self.channel).get()) is not None:
@@ -150,7 +150,7 @@ class Shop:
     def all(self, name: str, channel: Any = None) -> list[int]:
         """Take and ack what a queue holds."""
         found: list[int] = []
-        while (message := self.get(name, channel, tries=1 if found else 5)) is not None:
+        while (message := self.get(name, channel, tries=1 if found else 16)) is not None:
             found.append(message.decode())
             with suppress(MessageStateError):
                 message.ack()
