@@ -148,11 +148,11 @@ class Server:
             try:
                 delivery.message.ack()
             except MessageStateError:
-                raise Crash from None  # not ours to handle any more: it went back to its queue, and comes again
+                self._forget(delivery)  # not ours to handle any more: it went back to its queue, and comes again
+                raise Crash from None
         if self.hooks.started:
             self._call(self.hooks.started, delivery)
-        takes = self.component.takes
-        return takes.draw(self.random) if takes is not None else 0
+        return self.component.takes.draw(self.random) if self.component.takes is not None else 0
 
     def succeeded(self, delivery: Delivery) -> None:
         """The handler has returned: remember the id, ack, write the row."""
@@ -185,7 +185,7 @@ class Server:
         if not delivery.message.acknowledged:
             self._give_back(delivery, 0 if crash is None else crash.restart_ns, "crashed")
             return
-        if crash is not None or delivery in self._early:
+        if delivery in self._early or (crash is not None and self.component.ack == "after"):
             self._row(delivery, "crashed")
         self._release(delivery)
 
