@@ -905,6 +905,17 @@ def test_what_was_to_be_acked_before_the_work_and_went_back_meanwhile_is_handled
     assert handled == ["first", "second"]
 
 
+def test_what_went_back_before_its_early_ack_is_not_told_to_have_crashed():
+    component = Component("mail", ack="before")
+    component.on(CartItemAdded)(lambda event, context: None)
+    app = App(component, clock="virtual")
+    app.publish(CartItemAdded(cart_id="a", product_id="1001"))
+    forget = app.hooks.on("received", lambda name, delivery: (forget(), lose_the_connection(delivery)))
+    app.run_until_idle()
+
+    assert [row.outcome for row in app.trace.deliveries] == ["handled"]
+
+
 def test_an_interrupt_of_what_was_acked_before_the_work_frees_its_key():
     component, tries = Component("mail", ack="before", order="per key"), []
 
