@@ -246,9 +246,9 @@ def bound_holds(connect: Connect) -> bool:
     with closing_shop(connect) as shop:
         name = f"small-{uuid4().hex[:8]}"
         kombu.Queue(name, shop.exchange, "cart.#", queue_arguments={"x-max-length": 2})(shop.channel).declare()
-        with suppress(Exception):
+        with suppress(Exception):  # a third one may be refused, by whatever error, or dropped: what counts is what is there
             shop.publish(1, 2, 3)
-        return len(shop.all(name)) <= 2
+        return len(shop.all(name)) == 2
 
 
 def hash_matches_none(connect: Connect) -> bool:
