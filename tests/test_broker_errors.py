@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -118,9 +119,28 @@ def test_a_broker_that_does_not_run_or_is_not_one_is_told_in_time_by_each_addres
                 "amqp://user:not-it@no-such-host.invalid/": "it does not answer .*; start it .*, or correct host and port in the URL",
                 f"kafka://127.0.0.1:{nobody}": r"did not answer within 10 s .*refused.*; start it \(edakit brokers up kafka\), or correct the address",
                 f"kafka://127.0.0.1:{port}": "did not answer within 10 s .*; start it",
-                "kafka://no-such-host.invalid": "did not answer within 10 s .*resolve.*; start it",
+                "kafka://no-such-host.invalid": "its host cannot be found .*; correct the address",
             }
         )
+
+
+def test_a_name_server_that_does_not_answer_is_waited_for_within_bounds(monkeypatch):
+    ask, ended = socket.getaddrinfo, threading.Event()
+
+    def never(host, *arguments, **options):
+        if host != "slow.invalid":
+            return ask(host, *arguments, **options)
+        ended.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    all_told(
+        {
+            "amqp://user:not-it@slow.invalid/": "the name 'slow.invalid' could not be resolved within 4 s.*; start it",
+            "kafka://slow.invalid": "the name 'slow.invalid' could not be resolved within 4 s.*; correct the address",
+        }
+    )
+    ended.set()
 
 
 def test_an_address_of_another_kind_of_broker_is_told_in_time(rabbit):

@@ -18,6 +18,7 @@ from edakit.transports import kafka_clients as clients
 from edakit.transports.kafka_errors import PATIENCE, explained, other_protocol, refuses
 from edakit.transports.kafka_listener import speaks_plainly, speaks_tls
 from edakit.transports.kafka_marks import Place
+from edakit.transports.lookup import look_up
 
 __all__ = ["PATIENCE", "Cluster"]
 
@@ -57,6 +58,9 @@ class Cluster:
 
     Attributes:
         shown: Its address without a password.
+
+    Raises:
+        BrokerError: its host cannot be found, or no client can be made for the address.
     """
 
     def __init__(self, address: Any) -> None:
@@ -69,6 +73,10 @@ class Cluster:
         self._lock = threading.Lock()
         self._members: dict[str, clients.Member] = {}
         self._answers: dict[str, KafkaError | None] = {}
+        try:
+            look_up(address.login.host)
+        except (OSError, UnicodeError) as error:
+            raise BrokerError(self.shown, f"its host cannot be found ({error})", "correct the address") from None
         self._admin: AdminClient = self._client(AdminClient, {})
 
     def producer(self, settings: Mapping[str, Any]) -> Producer:

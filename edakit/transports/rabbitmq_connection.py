@@ -18,6 +18,7 @@ from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from edakit.errors import BrokerError, CapabilityError, EdakitError, PermissionDeniedError
 from edakit.transports.address import Address
+from edakit.transports.lookup import look_up
 from edakit.transports.rabbitmq_wire import Transport
 
 __all__ = ["HEARTBEAT", "LOST", "TRYING", "Control", "Opener", "give_back", "hang_up", "passing", "pauses"]
@@ -94,6 +95,7 @@ class Opener:
         """
         connection = self.kombu(**options)
         try:
+            look_up(self.login.host)
             return connection.transport.establish_connection()
         except (*LOST, AMQPError, UnicodeError) as error:  # the last: of a host name that can be none, such as a..b
             raise self.explain(error) from error
