@@ -174,7 +174,7 @@ class App:
 
     def publish(self, event: Event, *, key: str | None = None, must_route: bool = False, due_at: int | None = None) -> Receipt:
         """Publish *event*; see `Bus.publish`."""
-        return self.bus.publish(event, key=key, must_route=must_route, due_at=due_at, source=self.name)
+        return self._open.bus.publish(event, key=key, must_route=must_route, due_at=due_at, source=self.name)
 
     def publish_many(self, events: Iterable[Event]) -> list[Receipt]:
         """Publish *events* in order; return when the broker has them all."""

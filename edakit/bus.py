@@ -194,9 +194,8 @@ class Bus:
         row = (headers[ID], headers.get(CAUSATION, ""), headers[CORRELATION], name, source, due_at, now, -1 if queues is None else queues)
         self.trace.published(row)
         self.recent[name].append(event)
-        if self.hooks.published:
-            for function in tuple(self.hooks.published):
-                function(source, Publication._make(row))
+        for function in tuple(self.hooks.published):
+            function(source, Publication._make(row))
         return Receipt(headers[ID], queues)
 
     def _refused(self, component: str, message: Any) -> None:

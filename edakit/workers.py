@@ -83,8 +83,10 @@ class ThreadWorkers(Workers):
 
     def wake(self) -> None:
         """Wake one thread that sleeps; the others will look before they sleep."""
-        with suppress(IndexError):
+        try:
             self._idle.popleft().release()
+        except IndexError:
+            return
 
     def wake_all(self) -> None:
         """Wake every thread that sleeps."""

@@ -7,21 +7,21 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 from weakref import WeakSet, WeakValueDictionary
 
 from amqp.exceptions import ChannelError
 from kombu.message import Message as KombuMessage
 
-from edakit.errors import QueueFullError
+from edakit.errors import QueueFullError, UnroutableEventError
 from edakit.transports.routing import Exchange
 
 __all__ = ["LONGEST_WAIT", "Broker", "Content", "Message", "Queue"]
 
 LONGEST_WAIT = 30.0
 """How long a publishing thread waits for room in a bounded queue before it is told that there is none [s]."""
-Content = tuple[Any, dict[str, Any], Any, Any, dict[str, Any]]
+Content = tuple[Any, Mapping[str, Any], Any, Any, dict[str, Any]]
 """Body, headers, content type, content encoding, properties: what all copies of a message share."""
 
 
@@ -180,38 +180,32 @@ class Broker:
         self.lock = threading.RLock()
         self.has_room = threading.Condition(self.lock)
         self.counter = itertools.count(1)
-        self.exchanges: dict[str, Exchange] = {}
+        # As in AMQP, to the exchange without a name each queue is bound by its own.
+        self.exchanges: dict[str, Exchange[Queue]] = {"": Exchange("", "direct")}
         self.queues: dict[str, Queue] = {}
         self.threaded = 0
         self.links: WeakSet[Any] = WeakSet()
 
-    def publish(self, exchange: str, routing_key: str, content: Content, *, may_drop: bool = True) -> int:
+    def publish(self, exchange: str, routing_key: str, content: Content, *, mandatory: bool = False, may_drop: bool = True) -> int:
         """Give each queue that is bound its own copy; return how many took it.
 
         Raises:
+            UnroutableEventError: *mandatory*, and no queue is bound.
             QueueFullError: one of them is full and its policy is not to drop, or *may_drop* is not set; then none took it.
             ChannelError: there is no such exchange.
         """
         with self.lock:
-            names, queues = self.route(exchange, routing_key), self.queues
-            taken = len(names)
-            for name in names:
-                if queues[name].bound is not None:
-                    return self._publish_bounded([queues[name] for name in names], content, may_drop=may_drop)
-            for name in names:
-                queue = queues[name]
+            targets = self.exchange(exchange).route(routing_key)
+            if not targets and mandatory:
+                raise UnroutableEventError(routing_key, self.exchanges[exchange].bindings())
+            for queue in targets:
+                if queue.bound is not None:
+                    return self._publish_bounded(targets, content, may_drop=may_drop)
+            for queue in targets:
                 queue.append(Message(content, queue))
-            return taken
+            return len(targets)
 
-    def route(self, exchange: str, routing_key: str) -> tuple[str, ...]:
-        """Return the names of the queues that are bound, whether or not they have room.
-
-        Raises:
-            ChannelError: there is no such exchange.
-        """
-        return self._exchange(exchange).route(routing_key) if exchange else (routing_key,) if routing_key in self.queues else ()
-
-    def _publish_bounded(self, targets: list[Queue], content: Content, *, may_drop: bool) -> int:
+    def _publish_bounded(self, targets: Iterable[Queue], content: Content, *, may_drop: bool) -> int:
         refusing = [queue for queue in targets if not (may_drop and queue.when_full.startswith("drop"))]
         for queue in refusing:
             self._wait_for_room(queue, refusing)
@@ -246,15 +240,16 @@ class Broker:
         """Make a queue; doing so twice is doing it once, with the newer bound."""
         with self.lock:
             queue = self.queues.setdefault(name, Queue(self, name))
+            self.exchanges[""].bind(queue, name)
             queue.bound, queue.when_full = bound, when_full
             return queue
 
     def delete_queue(self, name: str) -> None:
         """Remove a queue with all that is in it."""
         with self.lock:
-            self.queues.pop(name, None)
-            for exchange in self.exchanges.values():
-                exchange.forget(name)
+            if (queue := self.queues.pop(name, None)) is not None:
+                for exchange in self.exchanges.values():
+                    exchange.forget(queue)
 
     def queue(self, name: str) -> Queue:
         """Return a queue.
@@ -266,7 +261,12 @@ class Broker:
             raise ChannelError(f"NOT_FOUND - no queue {name!r}", (50, 10), "Channel.queue_declare", "404")
         return self.queues[name]
 
-    def _exchange(self, name: str) -> Exchange:
+    def exchange(self, name: str) -> Exchange[Queue]:
+        """Return an exchange.
+
+        Raises:
+            ChannelError: there is none of this name.
+        """
         if name not in self.exchanges:
             raise ChannelError(f"NOT_FOUND - no exchange {name!r}", (40, 10), "Channel.exchange_declare", "404")
         return self.exchanges[name]
@@ -274,10 +274,10 @@ class Broker:
     def bind(self, queue: str, exchange: str, routing_key: str) -> None:
         """Let *queue* take what is published to *exchange* and fits *routing_key*."""
         with self.lock:
-            self.queue(queue)
-            self._exchange(exchange).bind(queue, routing_key)
+            self.exchange(exchange).bind(self.queue(queue), routing_key)
 
     def unbind(self, queue: str, exchange: str, routing_key: str) -> None:
         """Undo a `bind`."""
         with self.lock:
-            self._exchange(exchange).unbind(queue, routing_key)
+            if (found := self.queues.get(queue)) is not None:
+                self.exchange(exchange).unbind(found, routing_key)

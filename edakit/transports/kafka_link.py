@@ -47,7 +47,7 @@ class KafkaLink(Link):
         self.log = self.topics.log
         self._session = float(options.get("session", SESSION))
         self._now_ns = now_ns
-        self._exchange = Exchange(EXCHANGE, "topic")
+        self._exchange = Exchange[str](EXCHANGE, "topic")
         self._publisher = Publisher(self.cluster)
         self._bound: set[str] = set()
         self._open: dict[Any, None] = {}

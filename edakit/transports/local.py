@@ -56,7 +56,7 @@ class MemoryLink(Link):
 
     def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
         """Publish; return how many queues took it."""
-        return cast("int", self._channel.basic_publish((body, headers, CONTENT_TYPE, "utf-8", {}), EXCHANGE, name, mandatory=must_route))
+        return self.broker.publish(EXCHANGE, name, (body, headers, CONTENT_TYPE, "utf-8", {}), mandatory=must_route)
 
     def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
         """Put a copy straight into one queue."""

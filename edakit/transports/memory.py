@@ -15,7 +15,6 @@ from amqp.exceptions import ChannelError
 from kombu.transport import virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
-from edakit.errors import UnroutableEventError
 from edakit.transports.broker import Broker, Content, Message, Queue
 from edakit.transports.waking import WakingChannel, WakingTransport
 
@@ -35,10 +34,7 @@ class Channel(WakingChannel):
 
     def basic_publish(self, message: Content, exchange: str, routing_key: str, mandatory: bool = False, **_: Any) -> int:
         """Publish; return how many queues took it."""
-        taken = self.broker.publish(exchange, routing_key, message)
-        if mandatory and not taken and not self.broker.route(exchange, routing_key):
-            raise UnroutableEventError(routing_key, self.broker.exchanges[exchange].bindings() if exchange else ())
-        return taken
+        return self.broker.publish(exchange, routing_key, message, mandatory=mandatory)
 
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> Message | None:
         """Receive the next message, or None."""
@@ -110,7 +106,7 @@ class Channel(WakingChannel):
     def exchange_declare(self, exchange: str = "", type: str = "direct", passive: bool = False, **_: Any) -> None:
         """Make an exchange, or with *passive* make sure that it is there."""
         if passive:
-            self.broker._exchange(exchange)
+            self.broker.exchange(exchange)
         else:
             self.broker.declare_exchange(exchange, type or "direct")
 

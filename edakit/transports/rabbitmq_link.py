@@ -52,7 +52,7 @@ class RabbitLink(Link):
         self._connections: list[Any] = []
         self._subscriptions: list[RabbitSubscription] = []
         self._declared: dict[str, dict[str, Any]] = {}
-        self._bound, self._patterns = Exchange(EXCHANGE, "topic"), dict[str, dict[str, None]]()
+        self._bound, self._patterns = Exchange[str](EXCHANGE, "topic"), dict[str, dict[str, None]]()
         self._policies: dict[str, tuple[int, str, Callable[[Any], None] | None]] = {}
         try:
             self.control.call(self._declare_exchange)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
 
 __all__ = ["Exchange", "matches"]
+
+_Q = TypeVar("_Q", bound=Hashable)
 
 
 def matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
@@ -21,8 +24,8 @@ def matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
     return bool(words) and first in {"*", words[0]} and matches(rest, words[1:])
 
 
-class Exchange:
-    """One exchange and its bindings.
+class Exchange(Generic[_Q]):
+    """One exchange and its bindings to queues, or to their names.
 
     Args:
         name: Its name.
@@ -31,29 +34,29 @@ class Exchange:
 
     def __init__(self, name: str, kind: str) -> None:
         self.name, self.kind = name, kind
-        self.exact: dict[str, dict[str, None]] = {}
-        self.patterns: dict[tuple[str, ...], dict[str, None]] = {}
+        self.exact: dict[str, dict[_Q, None]] = {}
+        self.patterns: dict[tuple[str, ...], dict[_Q, None]] = {}
         # kombu matches every binding with a regular expression at every publish; 1,000 bindings cost it nine tenths of its rate.
-        self.remembered: dict[str, tuple[str, ...]] = {}
+        self.remembered: dict[str, tuple[_Q, ...]] = {}
 
-    def bind(self, queue: str, routing_key: str) -> None:
+    def bind(self, queue: _Q, routing_key: str) -> None:
         """Let *queue* take what fits *routing_key*; doing so twice is doing it once."""
         self.remembered.clear()
         self._place(routing_key).setdefault(queue, None)
 
-    def unbind(self, queue: str, routing_key: str) -> None:
+    def unbind(self, queue: _Q, routing_key: str) -> None:
         """Undo a `bind`."""
         self.remembered.clear()
         self._place(routing_key).pop(queue, None)
 
-    def forget(self, queue: str) -> None:
+    def forget(self, queue: _Q) -> None:
         """Remove every binding of *queue*."""
         self.remembered.clear()
         for queues in (*self.exact.values(), *self.patterns.values()):
             queues.pop(queue, None)
 
-    def route(self, routing_key: str) -> tuple[str, ...]:
-        """Return the names of the queues that take *routing_key*, each once, in the order of binding."""
+    def route(self, routing_key: str) -> tuple[_Q, ...]:
+        """Return the queues that take *routing_key*, each once, in the order of binding."""
         found = self.remembered.get(routing_key)
         if found is None:
             if len(self.remembered) > 10_000:  # noqa: PLR2004 (keys with an id in them must not fill the memory)
@@ -65,13 +68,13 @@ class Exchange:
         """Return the routing keys and patterns that have a queue."""
         return [key for key, queues in self.exact.items() if queues] + [".".join(words) for words, queues in self.patterns.items() if queues]
 
-    def _place(self, routing_key: str) -> dict[str, None]:
+    def _place(self, routing_key: str) -> dict[_Q, None]:
         words = tuple(routing_key.split("."))
         if self.kind == "topic" and ("*" in words or "#" in words):
             return self.patterns.setdefault(words, {})
         return self.exact.setdefault("" if self.kind == "fanout" else routing_key, {})
 
-    def _matching(self, routing_key: str) -> Iterable[str]:
+    def _matching(self, routing_key: str) -> Iterable[_Q]:
         yield from self.exact.get("" if self.kind == "fanout" else routing_key, ())
         words = routing_key.split(".")
         for pattern, queues in self.patterns.items():

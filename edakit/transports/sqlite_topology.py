@@ -42,7 +42,7 @@ class Topology:
         self.file, self.namespace = file, namespace
         self._version = 0
         self._queues: dict[str, Queue] = {}
-        self._exchanges: dict[str, tuple[int, Exchange]] = {}
+        self._exchanges: dict[str, tuple[int, Exchange[str]]] = {}
 
     def declare_exchange(self, name: str, kind: str) -> None:
         """Make an exchange; doing so twice is doing it once."""
@@ -100,7 +100,7 @@ class Topology:
         self._refresh()
         return name in self._queues
 
-    def exchange(self, name: str) -> Exchange:
+    def exchange(self, name: str) -> Exchange[str]:
         """Return an exchange and its bindings.
 
         Raises:
@@ -116,7 +116,7 @@ class Topology:
             raise ChannelError(f"NOT_FOUND - no queue {name!r}", (50, 10), "Channel.queue_declare", "404")
         return self._queues[name]
 
-    def _exchange(self, name: str) -> tuple[int, Exchange]:
+    def _exchange(self, name: str) -> tuple[int, Exchange[str]]:
         if name not in self._exchanges:
             raise ChannelError(f"NOT_FOUND - no exchange {name!r}", (40, 10), "Channel.exchange_declare", "404")
         return self._exchanges[name]
@@ -140,7 +140,7 @@ class Topology:
             return
         with self.file.lock:
             queues = {row[0]: Queue(*row) for row in rows("SELECT id, name, bound, when_full FROM queue WHERE namespace = ?", self.namespace)}
-            exchanges = {row[0]: Exchange(*row[1:]) for row in rows("SELECT id, name, kind FROM exchange WHERE namespace = ?", self.namespace)}
+            exchanges = {row[0]: Exchange[str](*row[1:]) for row in rows("SELECT id, name, kind FROM exchange WHERE namespace = ?", self.namespace)}
             for exchange, queue, pattern in rows("SELECT exchange, queue, pattern FROM binding ORDER BY rowid"):
                 if exchange in exchanges and queue in queues:
                     exchanges[exchange].bind(queues[queue].name, pattern)
