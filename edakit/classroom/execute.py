@@ -21,7 +21,8 @@ __all__ = ["CELL_SECONDS", "SECONDS", "CellFailedError", "NotebookStuckError", "
 
 CELL_SECONDS = 60  # a cell [s]
 SECONDS = 300.0  # a whole chapter, whatever its cells say [s]
-GRACE = 10  # for a cell that was told to stop [s]
+GRACE = 30  # for a cell that was told to stop: what it has printed may be much [s]
+LATE = 30  # for what a cell has shown: after one that printed without end, much is still under way [s]
 MOST_OUTPUT = 10_000_000  # a cell; the largest picture of a chapter has less than a tenth of it [characters]
 LEFT_OUT = {"MPLBACKEND", "EDAKIT_BROKER"}  # chapters say themselves how to draw, and on which broker they run: that of a class is not for them
 ATTEMPTS = 2  # nbclient missed the end of a cell in 2 of 16 runs of notebooks with widgets
@@ -82,7 +83,7 @@ def execute(
             raise CellFailedError(path.name, str(error)) from None
         except CellTimeoutError:
             if attempt == ATTEMPTS:
-                raise NotebookStuckError(path.name, f"{client.at} does not stop when it is interrupted") from None
+                raise NotebookStuckError(path.name, f"{client.at} does not stop when it is interrupted, or its output does not arrive") from None
         except TimeoutError:
             raise NotebookStuckError(path.name, f"still running after {seconds:g} s, at {client.at}") from None
         except DeadKernelError:
@@ -126,6 +127,8 @@ def _client(notebook: Any, path: Path, seconds: int, *, keep_going: bool) -> _Cl
         notebook,
         kernel_name="python3",
         timeout=seconds + GRACE,
+        iopub_timeout=LATE,
+        raise_on_iopub_timeout=True,  # otherwise the output is left out, and its exercise not graded
         allow_errors=keep_going,
         coalesce_streams=True,
         record_timing=False,
