@@ -181,7 +181,8 @@ class RabbitLink(Link):
                 raise BrokerError(self.opener.shown, f"there is no queue {parcel.key!r}", "declare it first")
             if outcome is REFUSED:
                 queue = parcel.key.removeprefix(self._prefix)
-                raise QueueFullError(queue, self._policies.get(queue, (0, "", None))[0])
+                bound, policy, _ = self._policies.get(queue, (0, "raise", None))
+                raise QueueFullError(queue, bound, 0.0, policy)
 
     def browse(self, queue: str) -> list[Any]:
         """Return what waits; meanwhile nobody else sees it."""
@@ -195,15 +196,18 @@ class RabbitLink(Link):
         return [Message(raw, redelivered=raw.delivery_info["redelivered"]) for raw in found]
 
     def move(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]]) -> int:
-        """Move what waits in *source* now; each is acked there after *target* has it."""
+        """Move what waits in *source* now, as far as there is room; each is acked there after *target* has it."""
         self._here()
-        left = moved = self._waiting(source)
-        while left:
-            taken = self.control.call(partial(self._carry, source, target, headers, min(left, _BLOCK)))
-            if not taken:
-                break
-            left -= taken
-        return moved - left
+        # One at a time where *target* may be full: of several under way some may be taken, and those go back to *source* with the one that was refused.
+        block = _BLOCK if target in self._declared.keys() - self._policies.keys() else 1
+        waiting, moved = self._waiting(source), 0
+        try:
+            while taken := self.control.call(partial(self._carry, source, target, headers, min(waiting - moved, block))):
+                moved += taken
+        except QueueFullError:
+            if not moved:
+                raise
+        return moved
 
     def _carry(self, source: str, target: str, headers: Callable[[Mapping[str, Any]], dict[str, Any]], most: int, channel: Any) -> int:
         found = [raw for _ in range(most) if (raw := channel.basic_get(self._prefix + source)) is not None]
@@ -211,7 +215,7 @@ class RabbitLink(Link):
         try:
             self._put((target, message, headers(message.headers)) for message in messages)
         except BaseException:
-            channel.close()  # what was taken goes back
+            give_back(channel, self._prefix + source, len(found))
             raise
         if found:
             channel.basic_ack(found[-1].delivery_tag, multiple=True)

@@ -12,6 +12,7 @@ NEEDS = {
     "test_an_event_without_handlers_is_counted_and_must_route_raises": "counts_queues",
     "test_competing_consumers_share_the_work_and_each_event_is_handled_once": "shares_events",
     "test_prefetch_limits_what_one_consumer_has_and_leaves_the_rest_to_others": "shares_events",
+    "test_what_is_redriven_into_a_bounded_queue_is_never_dropped_nor_drops_anything": "drops",
 }
 """What a broker must be able to do for a test to make sense; the tests of a broker that cannot say what holds there."""
 

@@ -47,7 +47,6 @@ DOES_NOT_APPLY = {
     "test_wait_for_moves_virtual_time_no_further_than_needed": VIRTUAL,
     "test_what_a_full_queue_drops_is_counted": VIRTUAL,
     "test_what_a_hook_raises_as_an_event_is_received_gives_the_event_back": VIRTUAL,
-    "test_what_is_redriven_into_a_bounded_queue_is_never_dropped_nor_drops_anything": OWN,
     "test_what_waits_behind_a_malformed_message_is_not_forgotten_when_that_is_raised": VIRTUAL,
     "test_what_was_acked_before_the_work_and_is_cut_off_is_told_by_the_trace": VIRTUAL,
     "test_what_was_to_be_acked_before_the_work_and_went_back_meanwhile_is_handled_when_it_comes_again": VIRTUAL,
