@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import KafkaException, Producer, cimpl
+from confluent_kafka import KafkaError, KafkaException, Producer, cimpl
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edakit import App, Bus
@@ -103,8 +103,57 @@ def test_a_log_that_was_made_anew_is_told_and_read_from_its_start(url):
                 other.publish_many(added(number) for number in range(100, 105))
                 with pytest.raises(BrokerError, match=r"no topic|ends at offset [05], and 'mail' had come to 10: it was made anew"):
                     one.take()
-        with opened(url) as other, taker(other) as two:
-            assert numbers(two.take_all(5)) == list(range(100, 105))
+        with opened(url) as other:
+            # The one of before has committed where the new log begins, unless it looked while there was none.
+            if not other.link.cluster.committed(other.link.topics.group("mail"), other.link.topics.log_places()):
+                with pytest.raises(BrokerError, match="forgotten how far"):
+                    other.subscribe("mail", 1)
+            with taker(other) as two:
+                assert numbers(two.take_all(5)) == list(range(100, 105))
+
+
+def forget(url, *queues):
+    """Have the offsets of these queues deleted, as the cluster does when nobody has consumed for a week."""
+    namespace = url.partition("namespace=")[2].partition("&")[0]
+    admin = AdminClient({"bootstrap.servers": host(url)})
+
+    def gone(group):
+        try:
+            admin.delete_consumer_groups([group])[group].result()
+        except KafkaException as error:
+            return error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND
+        return True
+
+    for name in queues:
+        until(lambda group=f"{namespace}.{name}": gone(group))
+
+
+def test_offsets_that_the_cluster_has_forgotten_are_told_once_for_all_queues_and_nothing_is_lost(url):
+    (mail, mailed), (stock, stocked) = recorder("mail"), recorder("stock")
+    with closing(App(mail, stock, broker=url)) as first, closing(App(mail, stock, broker=url)) as app:
+        first.publish_many([added(number) for number in range(3)])
+        first.run_until_idle()
+        app.publish(added(3))
+        forget(url, "mail", "stock")
+        with pytest.raises(BrokerError, match=r"forgotten how far .*: 'mail' \(4 records\), 'stock' \(4 records\); .*; start it again: .*comes again"):
+            app.run_until_idle()
+        assert app.backlog("mail") == 4
+        app.run_until_idle()
+
+    assert [int(event.product_id) for event in mailed] == [int(event.product_id) for event in stocked] == [0, 1, 2, 0, 1, 2, 3]
+
+
+def test_a_new_app_makes_a_log_again_that_was_removed_and_its_queues_have_forgotten_nothing(url):
+    mail, mailed = recorder("mail")
+    for number in range(2):
+        with closing(App(mail, broker=url)) as app:
+            app.publish(added(number))
+            app.run_until_idle()
+            log = app.bus.link.log
+        admin = AdminClient({"bootstrap.servers": host(url)})
+        admin.delete_topics([log])[log].result()
+
+    assert [int(event.product_id) for event in mailed] == [0, 1]
 
 
 def test_a_partition_that_was_paused_when_it_went_is_read_when_it_comes_back(url):

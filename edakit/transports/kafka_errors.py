@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 
 from edakit.errors import BrokerError, PermissionDeniedError, UncertainError
 
-__all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "jumped", "missing", "other_protocol", "refuses"]
+__all__ = ["LASTING", "PATIENCE", "WRITE", "changed", "explained", "forgotten", "jumped", "missing", "other_protocol", "refuses"]
 
 PATIENCE: Final = 10.0
 """How long the cluster may take to answer before that is an error [s]."""
@@ -102,6 +102,17 @@ def changed(shown: str, topic: str, known: int) -> BrokerError:
         shown,
         f"topic {topic!r} has other partitions than the {known} that it had: events of one key may be in two of them now, and their order is lost",
         "make a new App when what is in the topic was handled; choose the number of partitions (partitions=) before the first event",
+    )
+
+
+def forgotten(shown: str, log: str, queues: Mapping[str, int]) -> BrokerError:
+    """Return the error of *queues* that have no offset in a *log* of so many records each: whoever made one committed where it begins."""
+    told = ", ".join(f"{queue!r} ({count:,} records)" for queue, count in queues.items())
+    return BrokerError(
+        shown,
+        f"it has forgotten how far these queues had come in topic {log!r}: {told}; nobody consumed for longer than it keeps offsets, or somebody deleted them",
+        "start it again: it begins at the start of the topic, so nothing is lost, and what was handled before comes again (a DatabaseInbox leaves that out), "
+        "or set its group's offsets first (kafka-consumer-groups --reset-offsets); raise offsets.retention.minutes of the brokers if a queue may rest so long",
     )
 
 

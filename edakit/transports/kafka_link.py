@@ -218,8 +218,13 @@ class KafkaLink(Link):
         """Open a subscription; it joins the queue's consumer group in a moment.
 
         It fetches ahead of *prefetch*, within bounds of its own: a partition has one consumer, so no other gets less.
+
+        Raises:
+            BrokerError: the cluster has forgotten how far the queue had come; told once.
         """
         self.cluster.ours()
+        if not is_dead(queue):
+            self.topics.check(queue)
 
         def duplicate(message: Any) -> None:
             self.put(queue, message, message.headers)

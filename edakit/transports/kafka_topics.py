@@ -13,7 +13,7 @@ from typing import Final
 
 from edakit.errors import BrokerError
 from edakit.transports.kafka_cluster import PATIENCE, Cluster
-from edakit.transports.kafka_errors import changed, missing
+from edakit.transports.kafka_errors import changed, forgotten, missing
 from edakit.transports.kafka_marks import Place
 from edakit.transports.link import EXCHANGE
 
@@ -54,8 +54,9 @@ class Topics:
         self._prefix = f"{namespace}." if namespace else ""
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._unchecked: set[str] = set()
         self.log = self._prefix + EXCHANGE
-        self._make(self.log, asked or PARTITIONS, _LOG)
+        self._new = self._make(self.log, asked or PARTITIONS, _LOG)
         if asked not in (None, self._counts[self.log]):
             raise BrokerError(
                 cluster.shown,
@@ -115,6 +116,7 @@ class Topics:
             made = self._make(self.own(queue), 1, _KEPT if is_dead(queue) else _ROOM)
             if not is_dead(queue):
                 self._begin(self.group(queue), made=made)
+                self._unchecked.add(queue)
 
     def _begin(self, group: str, *, made: bool) -> None:
         """Commit where a new queue begins: at the end of the log. Who made its topic does that; others wait until it is done, lest it be done twice.
@@ -126,9 +128,31 @@ class Topics:
             self._cluster.commit(group, self._cluster.ends(places))
             return
         deadline = time.monotonic() + PATIENCE / 2
-        # Without an answer it begins at the start of the log: whoever made it died, or its offsets were forgotten after a week without a consumer.
-        while not self._cluster.committed(group, places) and time.monotonic() < deadline:
+        while not (known := self._cluster.committed(group, places)) and time.monotonic() < deadline:
             time.sleep(_SOON)
+        if self._new and not known:  # of a log that was made anew it has seen nothing
+            self._cluster.commit(group, self._cluster.starts(places))
+
+    def check(self, queue: str) -> None:
+        """Make sure that a queue, and each that was declared since the last call, still knows where it was in the log.
+
+        Raises:
+            BrokerError: the cluster has forgotten it. Told once: from then on it begins at the start of the log, so that nothing is lost.
+        """
+        with self._lock:
+            queues, self._unchecked = {queue, *self._unchecked}, set()
+        # Told together: a cluster that has forgotten one queue of an app has forgotten the others too.
+        if found := {name: count for name in sorted(queues) if (count := self._forgotten(self.group(name)))}:
+            raise forgotten(self._cluster.shown, self.log, found)
+
+    def _forgotten(self, group: str) -> int:
+        """Return how many records stand where a group has no offset, and commit the start there."""
+        lost = set(self.log_places()) - self._cluster.committed(group, self.log_places()).keys()
+        starts, ends = self._cluster.starts(lost), self._cluster.ends(lost)
+        count = sum(ends[place] - starts[place] for place in lost)
+        if count:
+            self._cluster.commit(group, starts)
+        return count
 
     def look(self) -> None:
         """Make sure now and then that nobody has given the log more partitions: keys would go to other ones.
