@@ -247,8 +247,11 @@ class App:
         if closed or running is None:
             return
         try:
+            running.stop()  # first: what is still buried is among the dead letters that are read then
+            running.bus.link.hurry()
             with suppress(ClosedError):  # somebody closed its bus
-                self._dead = {name: running.bus.dead_letters(name) for name in self.components}
+                for name in self.components:
+                    self._dead[name] = running.bus.dead_letters(name)
         finally:  # a broker that is away keeps its dead letters, and nothing of ours
             self._finalizer()
 

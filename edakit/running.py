@@ -122,7 +122,7 @@ class Running:
         """Serve *components* in the background; doing so twice is doing it once."""
         if self.background:
             return
-        self._drop_all(5.0)
+        self.stop()
         try:
             with self._changing:
                 self.bus.link.threaded = True
@@ -133,10 +133,6 @@ class Running:
             self.stop()  # not some of them, of which nobody would know
             raise
 
-    def stop(self, timeout: float = 5.0) -> list[str]:
-        """Serve nobody any longer; return who did not finish within *timeout* [s]."""
-        return self._drop_all(timeout)
-
     def drop(self, name: str) -> None:
         """Serve component *name* no longer."""
         if (workers := self.workers.pop(name, None)) is not None:
@@ -144,7 +140,8 @@ class Running:
         if (server := self.servers.pop(name, None)) is not None:
             server.close()
 
-    def _drop_all(self, timeout: float) -> list[str]:
+    def stop(self, timeout: float = 5.0) -> list[str]:
+        """Serve nobody any longer; return who did not finish within *timeout* [s]."""
         deadline = time.monotonic() + timeout
         with self._changing:
             # Those too that another thread, or a handler, is stopping at this moment.
@@ -168,7 +165,7 @@ class Running:
 
     def end(self) -> None:
         """Stop the threads and close the bus."""
-        self._drop_all(5.0)
+        self.stop()
         self.bus.close()
 
     def resume(self, name: str) -> None:

@@ -47,7 +47,7 @@ class Server:
         self.free = list(range(component.concurrency))
         self.retrying, self.raising = True, False
         self.errors: list[BaseException] = []
-        self.wake_at: Callable[[int], None] = _nothing
+        self.wake_at: Callable[[int], None] = lambda due_ns: None  # noqa: ARG005 (nobody waits)
         self.keys = _Keys() if component.order == "per key" else None
         self._under_way: dict[tuple[str, str], Delivery] = {}
         self.begun = self.ended = 0
@@ -264,10 +264,6 @@ class Server:
         for delivery in tuple(self._early):
             self.crashed(delivery)
         self.subscription.close()
-
-
-def _nothing(due_ns: int) -> None:
-    """Do nothing."""
 
 
 class _Keys:

@@ -281,6 +281,26 @@ def test_a_failing_event_is_tried_again_with_growing_pauses_then_given_up_and_ca
     assert len(app.dead_letters("mail")) == 1
 
 
+def test_what_is_buried_while_an_app_is_closed_can_be_read_afterwards():
+    component, begun = Component("mail", max_attempts=1), threading.Event()
+
+    @component.on(CartItemAdded)
+    def handle(event, context):
+        begun.set()
+        with pytest.raises(ClosedError):
+            while True:  # until the app is being closed
+                _ = app.bus
+                time.sleep(0.001)
+        raise ValueError("no such template")
+
+    app = App(component)
+    with app:
+        app.publish(CartItemAdded(cart_id="1"))
+        assert begun.wait(20)
+
+    assert [dead.error for dead in app.dead_letters()] == ["ValueError: no such template"]
+
+
 @pytest.mark.parametrize("when_full", POLICIES)
 def test_what_is_redriven_into_a_bounded_queue_is_never_dropped_nor_drops_anything(when_full):
     app = App(failing(bound=2, when_full=when_full, max_attempts=1))

@@ -58,13 +58,14 @@ class Cluster:
 
     Attributes:
         shown: Its address without a password.
+        patience: How long an answer to a question is waited for [s].
 
     Raises:
         BrokerError: its host cannot be found, or no client can be made for the address.
     """
 
     def __init__(self, address: Any) -> None:
-        self.shown = f"{address.scheme}://{address.name}"
+        self.shown, self.patience = f"{address.scheme}://{address.name}", PATIENCE
         self.user = address.login.user
         self._process = os.getpid()
         self._name, self._settings = address.name, clients.settings(address)
@@ -161,7 +162,7 @@ class Cluster:
             BrokerError: it does not answer, or says no.
         """
         self.ours()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 answer = call()
@@ -285,7 +286,7 @@ class Cluster:
 
     def error(self, reason: KafkaError, doing: str, name: str = "") -> BrokerError:
         """Return what *reason* means to whoever wanted to do something with the topic or group *name*."""
-        return explained(self.shown, self.user, reason, self._trouble, doing, name)
+        return explained(self.shown, self.user, reason, self._trouble, doing, name, self.patience)
 
 
 def _whole(partitions: list[TopicPartition]) -> list[TopicPartition]:

@@ -116,7 +116,7 @@ class KafkaSubscription:
 
     def leave(self) -> None:
         """Begin to end it, without waiting."""
-        self._fetcher.leaving = True
+        self._fetcher.leave()
 
     def close(self) -> None:
         """Commit what is done, and leave the group: others get the rest."""

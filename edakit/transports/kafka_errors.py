@@ -59,8 +59,11 @@ def refuses(trouble: KafkaError | None) -> bool:
     return trouble is not None and (trouble.code() in _REFUSALS or _FOREIGN in trouble.str())
 
 
-def explained(shown: str, user: str, reason: KafkaError, trouble: KafkaError | None, doing: str, name: str) -> BrokerError:
-    """Return what *reason* means to the *user* who wanted to do something with the topic or group *name*; *trouble* is what was heard before it."""
+def explained(shown: str, user: str, reason: KafkaError, trouble: KafkaError | None, doing: str, name: str, waited: float = PATIENCE) -> BrokerError:
+    """Return what *reason* means to the *user* who wanted to do something with the topic or group *name*; *trouble* is what was heard before it.
+
+    Where nothing was heard, it was *waited* for that [s].
+    """
     if trouble is not None and reason.code() == KafkaError._FATAL:
         reason = trouble  # a producer that has failed says why once, and then only that it has
     code = reason.code()
@@ -71,7 +74,7 @@ def explained(shown: str, user: str, reason: KafkaError, trouble: KafkaError | N
     if trouble is not None and refuses(trouble):
         return _refused(shown, user, trouble)
     if code in _UNREACHABLE:
-        problem = f"it did not answer within {PATIENCE:g} s when asked to {doing} {name} ({(trouble or reason).str()})"
+        problem = f"it did not answer within {waited:g} s when asked to {doing} {name} ({(trouble or reason).str()})"
         advice = "start it (edakit brokers up kafka), or correct the address (kafka:// speaks without TLS, kafkas:// with it)"
         if code != KafkaError._MSG_TIMED_OUT:
             return BrokerError(shown, problem, advice)

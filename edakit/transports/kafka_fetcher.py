@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from math import inf
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -58,16 +59,25 @@ class Fetcher:
         self.paused: set[Place] = set()
         self.trouble: BaseException | None = None
         self.wake: Callable[[], None] | None = None
-        self.leaving = False
+        self._leave_by = inf
         self._consumer: Consumer = cluster.consumer({**fetching(group, session), "on_commit": self._answered})
         self._thread = threading.Thread(target=self._run, name=f"{owner.queue}-kafka", daemon=True)
         self._thread.start()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether this is to end."""
+        return self._leave_by < inf
+
+    def leave(self) -> None:
+        """Begin to commit what is done, and to leave the group, without waiting."""
+        self._leave_by = min(self._leave_by, time.monotonic() + PARTING)
+
     def join(self) -> None:
-        """Wait until the thread has committed what is done, and has left the group."""
-        self.leaving = True
+        """Wait until the thread has done so, or its time is over."""
+        self.leave()
         if self._thread is not threading.current_thread():
-            self._thread.join(PARTING)
+            self._thread.join(max(0.0, self._leave_by - time.monotonic()))
 
     # What follows runs in the thread.
 

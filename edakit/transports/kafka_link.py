@@ -12,6 +12,7 @@ import kombu
 
 from edakit.capabilities import BROKERS
 from edakit.errors import CapabilityError
+from edakit.transports.kafka_clients import PARTING
 from edakit.transports.kafka_cluster import Cluster
 from edakit.transports.kafka_consumer import KafkaSubscription
 from edakit.transports.kafka_marks import Mark, Place
@@ -234,6 +235,10 @@ class KafkaLink(Link):
         self._open[subscription] = None
         subscription.on_close = lambda: self._open.pop(subscription, None)
         return subscription
+
+    def hurry(self) -> None:
+        """Wait a few seconds at most from now on."""
+        self.cluster.patience = PARTING
 
     def close(self) -> None:
         """Close every connection; in a forked process nothing is touched: it is the parent's."""

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from edakit.errors import BrokerError
-from edakit.transports.kafka_cluster import PATIENCE, Cluster
+from edakit.transports.kafka_cluster import Cluster
 from edakit.transports.kafka_marks import Place
 
 __all__ = ["merged", "numbered", "read"]
@@ -63,8 +63,8 @@ def _records(cluster: Cluster, consumer: Consumer, place: Place) -> Iterator[Any
             heard = time.monotonic()
             yield record
             heard = time.monotonic()  # whoever reads may take its time
-        if time.monotonic() - heard > PATIENCE:
-            raise BrokerError(cluster.shown, f"it sent nothing of {place[0]} within {PATIENCE:g} s", "look whether it runs, and at its log")
+        if time.monotonic() - heard > cluster.patience:
+            raise BrokerError(cluster.shown, f"it sent nothing of {place[0]} within {cluster.patience:g} s", "look whether it runs, and at its log")
 
 
 def merged(cluster: Cluster, starts: Mapping[Place, int], ends: Mapping[Place, int]) -> Iterator[Any]:

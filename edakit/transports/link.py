@@ -184,6 +184,9 @@ class Link(ABC):
     def subscribe(self, queue: str, prefetch: int) -> Subscription:
         """Open a subscription on a connection of its own; it takes at most *prefetch* messages before they are acked."""
 
+    def hurry(self) -> None:  # noqa: B027 (nothing to do where the broker is no server)
+        """From now on wait some seconds at most for a broker that does not answer: this link is about to be closed."""
+
     @abstractmethod
     def close(self) -> None:
         """Close every connection; what was not acked goes back to its queue."""

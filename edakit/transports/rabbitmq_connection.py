@@ -19,9 +19,9 @@ from amqp.exceptions import ConnectionError as AmqpConnectionError
 from edakit.errors import BrokerError, CapabilityError, EdakitError, PermissionDeniedError
 from edakit.transports.address import Address
 from edakit.transports.lookup import look_up
-from edakit.transports.rabbitmq_wire import Transport
+from edakit.transports.rabbitmq_wire import PATIENCE, Transport
 
-__all__ = ["HEARTBEAT", "LOST", "TRYING", "Control", "Opener", "give_back", "hang_up", "passing", "pauses"]
+__all__ = ["HEARTBEAT", "LOST", "PARTING", "TRYING", "Control", "Opener", "give_back", "hang_up", "passing", "pauses"]
 
 HEARTBEAT: Final = 10
 """After so long without a word from the other side, doubled at most, a connection counts as lost [s]."""
@@ -29,6 +29,8 @@ CONNECTING: Final = 4.0
 """How long one attempt to connect may take [s]."""
 TRYING: Final = 10.0
 """How long a call tries again while the broker cannot be reached [s]; with one attempt that began late it ends within 15 s."""
+PARTING: Final = 3.0
+"""How long what is asked before a close tries, and waits for an answer [s]."""
 LOST: Final = (OSError, AmqpConnectionError, AttributeError)
 """What the end of a connection looks like (py-amqp sets what it closes to None)."""
 _FORBIDDEN = re.compile(r"access to (.+?) refused")
@@ -147,21 +149,24 @@ class Control:
 
     Args:
         opener: Opens it.
+
+    Attributes:
+        trying: How long a call tries again while the broker cannot be reached, and at most waits for an answer [s].
     """
 
     def __init__(self, opener: Opener) -> None:
-        self.opener = opener
+        self.opener, self.trying = opener, TRYING
         self._lock = threading.RLock()
         self._connection: Any = None
         self._channel: Any = None
 
-    def call(self, function: Callable[[Any], _T], *, seconds: float = TRYING) -> _T:
-        """Return what *function* does with a channel; it is called again while the broker cannot be reached, for *seconds* [s].
+    def call(self, function: Callable[[Any], _T]) -> _T:
+        """Return what *function* does with a channel; it is called again while the broker cannot be reached, for `trying`.
 
         Raises:
             BrokerError: it cannot be reached, or refuses.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self.trying
         with self._lock:
             for pause in pauses():
                 try:
@@ -191,6 +196,7 @@ class Control:
             self._connection.drain()  # whether it was closed while nobody looked
         if self._connection is None:
             self._connection = self.opener.open()
+        self._connection.polite = min(PATIENCE, self.trying)
         if self._channel is None or self._channel.connection is None:
             self._channel = self._connection.channel()
         return self._channel

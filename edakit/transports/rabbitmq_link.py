@@ -13,7 +13,7 @@ import amqp
 from edakit.codec import CONTENT_TYPE
 from edakit.errors import BrokerError, ClosedError, EventValueError, ForkedError, QueueFullError, UnroutableEventError
 from edakit.transports.link import EXCHANGE, Link, UntilFailure
-from edakit.transports.rabbitmq_connection import Control, Opener, give_back
+from edakit.transports.rabbitmq_connection import PARTING, Control, Opener, give_back
 from edakit.transports.rabbitmq_messages import Message
 from edakit.transports.rabbitmq_names import transport_in
 from edakit.transports.rabbitmq_publisher import REFUSED, RETURNED, Parcel, Publisher
@@ -271,6 +271,10 @@ class RabbitLink(Link):
         subscription.listed = self._subscriptions
         self._subscriptions.append(subscription)
         return subscription
+
+    def hurry(self) -> None:
+        """Wait a few seconds at most from now on."""
+        self.control.trying = PARTING
 
     def close(self) -> None:
         """Close every connection. In a fork the sockets are the parent's: they are left alone."""

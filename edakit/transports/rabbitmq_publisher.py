@@ -175,6 +175,8 @@ class Publisher:
         if parcel.outcome is GONE:
             self._again(parcel, deadline)
         assert parcel.outcome is not None  # noqa: S101 (_wait and _again return no earlier)
+        if self.closed:
+            self.close()  # which may not have had the lock
         return parcel.outcome
 
     def _wait(self, parcel: Parcel, deadline: float) -> None:
@@ -298,9 +300,13 @@ class Publisher:
 
     def close(self) -> None:
         """Close it; what is in flight is lost to whoever waits for it."""
-        with self._lock:
-            self.closed = True
+        self.closed = True
+        if not self._lock.acquire(timeout=2.0):
+            return  # whoever waits there for a broker that does not answer closes the connection when that is over
+        try:
             connection, self._connection = self._connection, None
             with suppress(*LOST, AMQPError):
                 hang_up(connection)
             self._lose_channel(ConnectionAbortedError("the link was closed"))
+        finally:
+            self._lock.release()

@@ -13,7 +13,7 @@ from amqp import spec
 from amqp.exceptions import AMQPError, NotFound
 
 from edakit.errors import BrokerError
-from edakit.transports.rabbitmq_connection import HEARTBEAT, LOST, TRYING, Opener, give_back, hang_up, pauses
+from edakit.transports.rabbitmq_connection import HEARTBEAT, LOST, TRYING, Opener, give_back, pauses
 from edakit.transports.rabbitmq_messages import Message, Stock
 from edakit.transports.rabbitmq_wire import readable
 
@@ -263,7 +263,8 @@ class RabbitSubscription:
             self._connection.polite = 2.0
             # Without a cancel: what crosses it comes back before all that was delivered earlier (RabbitMQ 3.10).
             give_back(self._channel, self.queue, len(self.stock.acks))
-        hang_up(self._connection)
+            self._connection.close()
+        self._connection.abandon()
         self.stock.lose()
         while self._questions:
             question = self._questions.pop(0)
