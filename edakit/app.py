@@ -68,10 +68,8 @@ class App:
         self._running: Running | None = None
         self._paused: set[str] = set()
         self._dead: dict[str, list[DeadLetter]] = {}
-        self._closed = False
-        self._lock = threading.RLock()
-        self.broker = broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
-        self.seed = seed
+        self._closed, self._lock = False, threading.RLock()
+        self.seed, self.broker = seed, broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
         self.configure(clock=clock)
         for component in components:
             self.add(component)
@@ -131,8 +129,7 @@ class App:
         return self._running
 
     def _begin(self) -> Running:
-        seed = self.seed if self.clock.virtual else None
-        bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
+        bus = Bus(self.broker, clock=self.clock, seed=self.seed if self.clock.virtual else None, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
         running = Running(bus, self.seed, self._paused)
         try:
             for component in self.components.values():
@@ -297,7 +294,8 @@ class App:
             if ended := [error for name, error in self.failures.items() if name in busy]:
                 raise ended[0]
             if time.monotonic() > deadline:
-                raise WaitTimeoutError("the end of all work", timeout, ", ".join(f"{name} has {count} events" for name, count in busy.items()))
+                left = [f"{name} has {count} events" for name, count in busy.items()]
+                raise WaitTimeoutError("the end of all work", timeout, ", ".join([*left, *self._unburied()]))
             time.sleep(self.bus.link.pause)
 
     def pause(self, name: str) -> None:
@@ -314,6 +312,11 @@ class App:
     def failures(self) -> dict[str, BaseException]:
         """What ended the background of a component, past its handlers, by the component's name: it serves no more."""
         return {} if self._running is None else self._running.failures
+
+    def _unburied(self) -> list[str]:
+        """Return for each component whose last dead letter could not be written why not."""
+        servers = () if self._running is None else tuple(self._running.servers.values())
+        return [f"{each.name}: no dead letter was written, so what was not acked comes again ({error})" for each in servers for error in each.unburied]
 
     def backlog(self, name: str) -> int:
         """Return how many events wait in the queue of component *name*, those being handled not counted [events]."""
@@ -332,7 +335,7 @@ class App:
         """Return what became of the deliveries of each component, the dead by name."""
         waiting = {name: 0 if self._closed else self.backlog(name) for name in self.components}
         dead = [f"{letter.component}: {letter.error} (in {letter.handler or 'no handler'}, line {letter.line})" for letter in self.dead_letters()]
-        return self.trace.report(waiting, dead)
+        return self.trace.report(waiting, [*dead, *self._unburied()])
 
     def __repr__(self) -> str:
         clock = "virtual time" if self.clock.virtual else "real time"

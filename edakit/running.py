@@ -115,7 +115,7 @@ class Running:
                 if self.workers.get(workers.server.name) is workers:  # not those of a thread that has started the app meanwhile
                     self.drop(workers.server.name)
             self._turn.release()
-        if not retrying and (errors := [error for workers in beside for error in workers.server.errors]):
+        if not retrying and (errors := [error for workers in beside for error in (*workers.server.unburied, *workers.server.errors)]):
             raise errors[0]
 
     def start(self, components: Collection[Component]) -> None:
@@ -188,5 +188,4 @@ class Running:
     @property
     def failures(self) -> dict[str, BaseException]:
         """What ended the background of a component, past its handlers, by the component's name."""
-        ended = (workers.server for workers in tuple(self.workers.values()) if workers.ended)
-        return {server.name: error for server in ended for error in server.errors[-1:]}
+        return {name: error for name, workers in tuple(self.workers.items()) if workers.ended for error in workers.server.errors[-1:]}

@@ -34,25 +34,24 @@ class Server:
         paused: Names of the components that take no events for now; others change it.
 
     Attributes:
+        unburied: Why the last dead letter could not be written; its event came back.
         begun, ended: How many deliveries that were acked before the work were begun, and how many of them are over [deliveries].
     """
 
     def __init__(self, component: Component, bus: Bus, random: Random, sleeper: Callable[[float], Awaitable[None]], paused: Container[str] = ()) -> None:
         self.component, self.bus, self.random, self.sleeper, self.paused = component, bus, random, sleeper, paused
-        self.name = component.name
-        self.hooks, self.trace, self.now_ns = bus.hooks, bus.trace, bus.clock.now_ns
+        self.name, self.hooks, self.trace, self.now_ns = component.name, bus.hooks, bus.trace, bus.clock.now_ns
         if component.inbox is not None:
             component.inbox.open()
         self.subscription = bus.subscribe(component.name, component.prefetch)
         self.free = list(range(component.concurrency))
         self.retrying, self.raising = True, False
-        self.errors: list[BaseException] = []
+        self.errors, self.unburied = list[BaseException](), list[BrokerError]()
         self.wake_at: Callable[[int], None] = lambda due_ns: None  # noqa: ARG005 (nobody waits)
         self.keys = _Keys() if component.order == "per key" else None
         self._under_way: dict[tuple[str, str], Delivery] = {}
-        self.begun = self.ended = 0
+        self.begun, self.ended, self._lock = 0, 0, threading.Lock()
         self._early: set[Delivery] = set()
-        self._lock = threading.Lock()
 
     def receive(self) -> Delivery | None:
         """Take the next event that a handler is waiting for; settle on the way what none is. None: nothing is there, or prefetch is used up."""
@@ -221,10 +220,14 @@ class Server:
         handler = delivery.handler and delivery.handler.function
         try:
             self.bus.bury(self.name, delivery.message, reason, error, handler, delivery.attempt)
-        except BrokerError:
-            # Not lost, and not the end of this worker: it comes back, and is buried when the broker can.
-            self._give_back(delivery, NS // 10, "postponed")
+        except BrokerError as refused:
+            # Not lost, and not the end of this worker: it comes back, and is buried when the broker can. In a second: its handler runs again.
+            self.unburied[:] = [refused]
+            self._give_back(delivery, NS, "retried", counts=False)
+            if not self.retrying:
+                raise  # to the person who waits, perhaps for ever
             return
+        self.unburied.clear()
         self._settle(delivery, "dead")
         error.add_note(f"The event is kept: app.dead_letters({self.name!r}) shows it, app.redrive({self.name!r}) tries it again.")
         self.note(error)
@@ -250,9 +253,7 @@ class Server:
         self.wake_at(due_ns)
 
     def _row(self, delivery: Delivery, outcome: str) -> None:
-        event_id = delivery.headers.get(ID) if isinstance(delivery.headers, dict) else None
-        if not isinstance(event_id, str):  # a stranger's; whoever reads the trace counts by it
-            event_id = ""
+        event_id = _text(delivery.headers, ID) or ""  # none of a stranger's; whoever reads the trace counts by it
         self.trace.delivered((event_id, self.name, delivery.worker, delivery.attempt, outcome, delivery.received_at, delivery.started_at, self.now_ns()))
 
     def _call(self, functions: list[Callable[[str, Any], None]], delivery: Delivery) -> None:
@@ -282,7 +283,7 @@ class _Keys:
 
     def admit(self, message: Message) -> bool:
         """Return whether it is this message's turn; otherwise hold it."""
-        key = _key(message)
+        key = _text(message.headers, KEY)
         if key is None:
             return True
         # Not by its id: a duplicate that comes first would take the turn, and what was given back would come after later events of its key.
@@ -295,12 +296,12 @@ class _Keys:
 
     def wait_for(self, message: Message) -> None:
         """Hold the key of a message that is given back until it returns."""
-        if (key := _key(message)) is not None:
+        if (key := _text(message.headers, KEY)) is not None:
             self.waiting.add(key)
 
     def release(self, message: Message) -> None:
         """Give the turn to the next message of this one's key; doing so twice is doing it once."""
-        key = _key(message)
+        key = _text(message.headers, KEY)
         if key is None or self._busy.get(key) is not message:
             return
         self.waiting.discard(key)
@@ -313,7 +314,7 @@ class _Keys:
         self._held.pop(key, None)
 
 
-def _key(message: Message) -> str | None:
-    # Looked at before the message is checked: a malformed one has no key, and is buried when its turn comes.
-    key = message.headers.get(KEY) if isinstance(message.headers, dict) else None
-    return key if isinstance(key, str) else None
+def _text(headers: Any, name: str) -> str | None:
+    # Looked at before the message is checked: a malformed one has none, and is buried when its turn comes.
+    value = headers.get(name) if isinstance(headers, dict) else None
+    return value if isinstance(value, str) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from contextlib import closing
 from dataclasses import replace
 from unittest.mock import MagicMock
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from edakit.transports.rabbitmq_subscription import RabbitSubscription
 from edakit.transports.rabbitmq_wire import Connection, Event, _Incoming
 from tests.real_brokers import require_installed
 from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
+from tests.test_app import failing
 from tests.tls import CERTIFICATES, tls_server
 
 
@@ -303,6 +305,19 @@ def test_what_has_no_queue_to_go_to_is_not_moved(link):
     with pytest.raises(BrokerError, match="there is no queue"):
         link.move("q", "nowhere", dict)
     assert until(lambda: link.backlog("q") == 1)
+
+
+def test_a_dead_letter_for_which_there_is_no_queue_is_told_to_who_waits_and_its_event_stays(url):
+    mail = failing(max_attempts=1)
+    with closing(App(mail, broker=url)) as app:
+        app.publish(CartItemAdded(cart_id="1"))
+        app.bus.link.control.call(lambda channel: channel.queue_delete(f"{app.bus.link._prefix}mail.dead"))
+        with pytest.raises(BrokerError, match=r"there is no queue .*mail\.dead"):
+            app.run_until_idle()
+        assert app.backlog("mail") == 1
+        app.bus.declare(mail)
+        app.run_until_idle(on_error="retry")
+        assert [dead.error for dead in app.dead_letters("mail")] == ["ValueError: no such template"]
 
 
 def test_a_bound_cannot_be_changed_and_that_is_said(link):

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import kombu
@@ -17,7 +17,7 @@ import pytest
 from amqp.exceptions import ChannelError
 
 from edakit import App, Backoff, Bus, Component
-from edakit.errors import BrokerError, ClosedError, QueueFullError, UnroutableEventError
+from edakit.errors import BrokerError, ClosedError, QueueFullError, UnroutableEventError, WaitTimeoutError
 from edakit.transports import sqlite_file
 from edakit.transports.sqlite import Transport
 from edakit.transports.sqlite_consumer import Consumer
@@ -628,6 +628,33 @@ def test_a_handler_that_cannot_publish_on_a_full_disk_is_tried_again_and_its_wor
         app.wait_until_idle()
 
     assert [event.product_id for event in done] == ["1", "2"]
+
+
+def test_a_dead_letter_that_cannot_be_written_is_told_and_its_event_stays_until_it_can_be(url):
+    mail, tries = Component("mail", max_attempts=1), []
+
+    @mail.on(OrderPlaced)
+    def handle(event, context):
+        tries.append(event)
+        raise ValueError("no such template")
+
+    with closing(App(mail, broker=url)) as app:
+        app.publish(OrderPlaced(order_id="x" * 100_000))
+        connection = app.bus.link.file.connection
+        connection.execute(f"PRAGMA max_page_count={connection.execute('PRAGMA page_count').fetchone()[0] + 10}")
+        with pytest.raises(BrokerError, match="full"):
+            app.run_until_idle()
+        assert (len(tries), app.backlog("mail"), app.dead_letters("mail")) == (1, 1, [])
+        app.start()
+        until(lambda: len(tries) > 1)
+        with pytest.raises(WaitTimeoutError, match=r"mail has 1 events, mail: no dead letter was written, so what was not acked comes again \(.*full"):
+            app.wait_until_idle(0.5)
+        assert "Dead: mail: no dead letter was written" in app.report().says
+        assert len(tries) < 5, "it does not spin"
+        connection.execute("PRAGMA max_page_count=100000")
+        app.wait_until_idle()
+        assert [dead.error for dead in app.dead_letters("mail")] == ["ValueError: no such template"]
+        assert "no dead letter was written" not in app.report().says
 
 
 def test_a_file_that_may_only_be_read_is_told(url):
