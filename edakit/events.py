@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
+from functools import cache, cached_property
+from typing import Any, ClassVar, Final, Protocol, cast, dataclass_transform
 
 import msgspec
 from msgspec import inspect
 
 from edakit.errors import EventTypeError, EventValueError, InvalidValueError
-
-if TYPE_CHECKING:
-    from typing import dataclass_transform
-else:
-
-    def dataclass_transform(**_: object) -> Callable[[type], type]:
-        return lambda cls: cls
-
 
 __all__ = ["Command", "Context", "Event", "Message", "Receipt", "Schema", "type_name"]
 
@@ -49,20 +42,17 @@ class Schema:
     known: ClassVar[dict[tuple[str, str], Schema]] = {}
 
     def __init__(self, cls: type[Message], name: str) -> None:
-        self.cls, self.type, self._decode = cls, name, None
+        self.replace(cls, name)
 
-    @property
+    @cached_property
     def decode(self) -> Callable[[bytes], Message]:
         """A function from a JSON body to the event; made, and the field types checked, when first used."""
-        if self._decode is None:
-            self._decode = _decoder(self.cls)
-        return self._decode
+        return _decoder(self.cls)
 
     def replace(self, cls: type[Message], name: str) -> None:
         """Let the class of a cell that was run again take the place of the older one."""
-        self.cls, self.type, self._decode = cls, name, None
-
-    _decode: Callable[[bytes], Message] | None
+        self.cls, self.type = cls, name
+        self.__dict__.pop("decode", None)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
@@ -92,12 +82,8 @@ class EventMeta(msgspec.StructMeta):
         cls.key = key or getattr(cls, "key", None)
         if key and key not in cls.__struct_fields__:
             raise EventTypeError(name, f"key={key!r} names no field (fields: {', '.join(cls.__struct_fields__)})")
-        place = (cls.__module__, cls.__qualname__)
-        if place in Schema.known:
-            cls.schema = Schema.known[place]
-            cls.schema.replace(cls, named)
-        else:
-            cls.schema = Schema.known[place] = Schema(cls, named)
+        cls.schema = Schema.known.setdefault((cls.__module__, cls.__qualname__), Schema(cls, named))
+        cls.schema.replace(cls, named)
         return cast("EventMeta", cls)
 
 
@@ -120,7 +106,6 @@ def type_name(event: Message | type[Message]) -> str:
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_decoders: dict[type, Callable[[bytes], Message]] = {}
 
 
 def encode_body(event: Message) -> bytes:
@@ -131,9 +116,7 @@ def encode_body(event: Message) -> bytes:
         EventValueError: a value is not of its field's type (msgspec does not look at values, and turns NaN into null).
     """
     cls = type(event)
-    decode = _decoders.get(cls)
-    if decode is None:
-        decode = _decoders[cls] = _decoder(cls)
+    decode = _decoder(cls)
     try:
         body = _encode(event)
         arrives = decode(body)
@@ -145,6 +128,7 @@ def encode_body(event: Message) -> bytes:
     return body
 
 
+@cache
 def _decoder(cls: type[Message]) -> Callable[[bytes], Message]:
     try:
         info = inspect.type_info(cls)
