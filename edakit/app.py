@@ -12,7 +12,8 @@ from typing import Literal, Self, TypeVar, cast
 from weakref import WeakValueDictionary, finalize
 
 from edakit.bus import Bus
-from edakit.clock import Clock, SystemClock, VirtualClock, to_ns
+from edakit.checks import choice, expect, whole
+from edakit.clock import NS, Clock, SystemClock, VirtualClock, to_ns
 from edakit.codec import MAX_BODY
 from edakit.component import Component
 from edakit.delivery import DeadLetter, Hooks
@@ -63,14 +64,17 @@ class App:
     ) -> None:
         self.components: dict[str, Component] = {}
         self.trace, self.hooks = Trace(), Hooks()
+        expect("name", name, str | None, "a text, such as 'shop'")
+        expect("faults", faults, Faults | None, "Faults(…), such as Faults(duplicate=0.1)")
+        whole("max_body", max_body)
         self.name = name or "app"
-        self._faults, self._max_body = faults, max_body
+        self._faults, self._max_body, self.seed = faults, max_body, seed
         self._running: Running | None = None
         self._paused: set[str] = set()
         self._dead: dict[str, list[DeadLetter]] = {}
         self._closed, self._lock = False, threading.RLock()
-        self.seed, self.broker = seed, broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
-        self.configure(clock=clock)
+        self.broker = broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
+        self.configure(clock="wall" if clock is None else clock)
         for component in components:
             self.add(component)
         self._replace(sys._getframe(1).f_globals.get("__name__", "?"), name)  # noqa: SLF001 (no other way to know who makes the app)
@@ -96,9 +100,8 @@ class App:
         """
         if self._running is not None:
             raise InvalidValueError("configure(…)", "an app that was used", "a new app: clock, seed and broker cannot change on the way")
-        if clock not in {None, "wall", "virtual"}:
-            raise InvalidValueError("clock", clock, "'wall' or 'virtual'")
         if clock is not None:
+            choice("clock", clock, "wall", "virtual")
             self.clock: Clock = VirtualClock() if clock == "virtual" else SystemClock()
         self.seed = self.seed if seed is None else seed
         self.broker = self.broker if broker is None else broker
@@ -149,8 +152,9 @@ class App:
         """Let one more component take part, from now on: what was published before does not reach it.
 
         Raises:
-            InvalidValueError: another component has this name.
+            InvalidValueError: another component has this name, or it is no component.
         """
+        expect("a component", component, Component, "a Component, such as Component('cart'); an app's name and broker are name= and broker=")
         with self._lock:
             if component.name in self.components:
                 raise InvalidValueError("a component", component.name, f"a name that is not taken yet (taken: {', '.join(self.components)})")
@@ -183,6 +187,7 @@ class App:
 
     def call_at(self, time_ns: int, function: Callable[[], None]) -> None:
         """Call *function* when the app's clock shows *time_ns* [ns], from `advance` or `run_until_idle`; `start` and `stop` forget what is still to come."""
+        expect("function", function, Callable, "a function without arguments, such as lambda: app.pause('stock')")
         self._open.here(self.components.values()).call_at(time_ns, function)
 
     def run_until_idle(self, *, on_error: Literal["raise", "retry"] = "raise") -> int:
@@ -210,8 +215,7 @@ class App:
         return self._run(self.now_ns + to_ns(seconds), on_error)
 
     def _run(self, until_ns: int | None, on_error: str, stop: Callable[[], bool] | None = None) -> int:
-        if on_error not in {"raise", "retry"}:
-            raise InvalidValueError("on_error", on_error, "'raise' or 'retry'")
+        choice("on_error", on_error, "raise", "retry")
         running, before = self._open, self.trace.ended
         running.run(self.components.values(), until_ns, stop, retrying=on_error == "retry")
         return self.trace.ended - before
@@ -265,19 +269,20 @@ class App:
 
         Raises:
             WaitTimeoutError: none was published in time.
+            InvalidValueError: *event_type* is no Event or Command class, or *timeout* no number of seconds.
         """
         running = self._open
-        found = running.bus.recent[type_name(event_type)]
+        found, allowed_ns = running.bus.recent[type_name(event_type)], to_ns(timeout)
         if running.background:
             changed = threading.Event()
             forget = self.hooks.on("published", lambda *_: changed.set())
-            deadline = time.monotonic() + timeout
+            deadline = time.monotonic() + allowed_ns / NS
             while not found and (left := deadline - time.monotonic()) > 0:
                 changed.wait(left)
                 changed.clear()
             forget()
         elif not found:
-            self._run(self.now_ns + to_ns(timeout), "raise", lambda: bool(found))
+            self._run(self.now_ns + allowed_ns, "raise", lambda: bool(found))
         if not found:
             raise WaitTimeoutError(type_name(event_type), timeout, f"{len(self.trace.publications)} other events were published")
         return cast("_M", found.popleft())
@@ -289,7 +294,7 @@ class App:
             WaitTimeoutError: it takes longer than *timeout* [s].
             Exception: what ended the background of a component that has something to do; see `failures`.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + to_ns(timeout) / NS
         while busy := self._open.outstanding(self.components):
             if ended := [error for name, error in self.failures.items() if name in busy]:
                 raise ended[0]
@@ -342,6 +347,6 @@ class App:
         return f"App({', '.join(self.components)}; {redact(self.broker)}, {clock})"
 
     def _known(self, name: str) -> str:
-        if name not in self.components:
+        if not isinstance(name, str) or name not in self.components:
             raise UnknownComponentError(name, self.components)
         return name

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from edakit.checks import expect, whole
 from edakit.clock import Clock, SystemClock
 from edakit.codec import MAX_BODY, encode
 from edakit.delivery import DeadLetter, Hooks, alive_headers, dead_queue, death_headers
@@ -26,6 +27,7 @@ __all__ = ["EXCHANGE", "Bus"]
 
 
 _ID: Final = (1 << 64) - 1
+_EVENT: Final = "an Event; a Command is sent with send(…)"
 
 
 class Bus:
@@ -111,7 +113,7 @@ class Bus:
             UnroutableEventError: *must_route*, and no queue is bound to its type.
             ClosedError: the bus is closed.
         """
-        _check_event(event)
+        expect("publish(…)", event, Event, _EVENT)
         if must_route:
             self.address.broker.need("must_route", "refuse an event that nobody is bound to")
         return self._publish(event, key, cause, source, due_at, must_route=must_route)
@@ -123,12 +125,13 @@ class Bus:
         those behind it some may be, where the broker takes many at a time.
         """
         self._open()
+        expect("publish_many(…)", events, Iterable, "events in a list; a single one is published with publish(…)")
         under_way: deque[tuple[Event, dict[str, str], int]] = deque()
         receipts = []
 
         def encoded() -> Iterator[tuple[str, bytes, dict[str, str]]]:
             for event in events:
-                _check_event(event)
+                expect("publish_many(…)", event, Event, _EVENT)
                 body, headers, now = self._encode(event, source=source)
                 under_way.append((event, headers, now))
                 yield headers[TYPE], body, headers
@@ -146,13 +149,14 @@ class Bus:
 
         Raises:
             CapabilityError: the broker keeps no log.
-            InvalidValueError: no type is named.
+            InvalidValueError: no type is named, or what is none, or *offset* is no offset.
         """
         self.address.broker.need("replay", "replay what was published")
         self._open()
+        whole("offset", offset, least=0)
         if not event_types:
             raise InvalidValueError("event_types", event_types, "at least one Event or Command class")
-        return replayed(self.link.replay(offset), event_types, self.max_body)
+        return replayed(self.link.replay(int(offset)), event_types, self.max_body)
 
     def send(self, command: Command, *, key: str | None = None, cause: Context | None = None, source: str = "app", due_at: int | None = None) -> Receipt:
         """Send *command* to its one handler.
@@ -161,8 +165,7 @@ class Bus:
             HandlerCountError: no component handles it, or more than one.
             EventTypeError, EventValueError, QueueFullError, ClosedError: as `publish`.
         """
-        if not isinstance(command, Command):
-            raise InvalidValueError("send(…)", command, "a Command; an Event is published with publish(…)")
+        expect("send(…)", command, Command, "a Command; an Event is published with publish(…)")
         name = cast("EventMeta", type(command)).schema.type
         if name not in self._single:
             self._check_single(name)
@@ -245,8 +248,3 @@ class Bus:
             raise ClosedError("the bus")
         if self._process != os.getpid():
             raise ForkedError("the bus", self._process, os.getpid())
-
-
-def _check_event(event: object) -> None:
-    if not isinstance(event, Event):
-        raise InvalidValueError("publish(…)", event, "an Event; a Command is sent with send(…)")

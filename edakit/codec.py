@@ -10,6 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -31,28 +32,16 @@ _OPTIONAL: Final = {TIME, SUBJECT, CORRELATION, CAUSATION, KEY, TRACEPARENT}
 _OWN_ID = re.compile(r"[0-9a-f]{16}")
 
 
-class _Second:
-    """The last second that was written out: neighbouring events share all but the digits behind the point."""
-
-    def __init__(self) -> None:
-        self.cached = (-1, "")
-
-    def write(self, second: int) -> str:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        self.cached = (second, text)
-        return text
-
-
-_second = _Second()
+@lru_cache(maxsize=1)
+def _second(second: int) -> str:
+    """Write a second out; the last one is kept, since neighbouring events share all but the digits behind the point."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
 
 
 def rfc3339(time_ns: int) -> str:
     """Write a time [ns since 1970-01-01 UTC] as RFC 3339 with nine digits behind the point."""
-    known, text = _second.cached
-    if time_ns // NS != known:
-        text = _second.write(time_ns // NS)
     # Strings put together, no format: between two sleeps caches are cold, and each further function of the interpreter costs microseconds.
-    return text + str(NS + time_ns % NS)[1:] + "Z"
+    return _second(time_ns // NS) + str(NS + time_ns % NS)[1:] + "Z"
 
 
 def encode(

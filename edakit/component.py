@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Collection
+from typing import Any, Literal, NamedTuple, TypeVar
 from weakref import WeakSet
 
+from edakit.checks import choice, expect, whole
 from edakit.delivery import Backoff, Inbox
 from edakit.distributions import Distribution
 from edakit.errors import HandlerConflictError, InvalidValueError
-from edakit.events import EventMeta, Message, Schema
+from edakit.events import Message, Schema, schema_of
 from edakit.transports.link import POLICIES
 
 __all__ = ["Component", "Handler"]
@@ -71,21 +72,23 @@ class Component:
         inbox: Inbox | None = None,
         ack: Literal["after", "before"] = "after",
         backoff: Backoff | None = None,
-        bindings: Iterable[str] = (),
+        bindings: Collection[str] = (),
     ) -> None:
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidValueError("name", name, "a name of a-z, 0-9, - and _ that begins with a letter, up to 63 characters")
-        for label, number in (("concurrency", concurrency), ("prefetch", prefetch), ("max_attempts", max_attempts), ("bound", bound)):
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise InvalidValueError(label, number, "a whole number of 1 or more")
-        for label, choice, choices in (("order", order, (None, "per key")), ("when_full", when_full, POLICIES), ("ack", ack, ("after", "before"))):
-            if choice not in choices:
-                raise InvalidValueError(label, choice, f"one of {choices}")
-        if takes is not None and not isinstance(takes, Distribution):
-            raise InvalidValueError("takes", takes, "a distribution such as Constant(0.004) or Exponential(0.004)")
+        for label, number in (("concurrency", concurrency), ("prefetch", prefetch), ("max_attempts", max_attempts), ("bound", 1 if bound is None else bound)):
+            whole(label, number)
+        choice("when_full", when_full, *POLICIES)
+        choice("ack", ack, "after", "before")
+        choice("order", "per key" if order is None else order, "per key")
+        expect("takes", takes, Distribution | None, "a distribution such as Constant(0.004) or Exponential(0.004)")
+        expect("inbox", inbox, Inbox | None, "an Inbox() or a DatabaseInbox('shop.db')")
+        expect("backoff", backoff, Backoff | None, "a Backoff(base=0.1, cap=10)")
+        if not isinstance(bindings, list | tuple | set | frozenset) or not all(isinstance(each, str) for each in bindings):
+            raise InvalidValueError("bindings", bindings, "patterns in a list, such as ['cart.#']")
         self.name = name
-        self.concurrency, self.prefetch, self.max_attempts = concurrency, prefetch, max_attempts
-        self.order, self.bound, self.when_full, self.takes = order, bound, when_full, takes
+        self.concurrency, self.prefetch, self.max_attempts = int(concurrency), int(prefetch), int(max_attempts)
+        self.order, self.bound, self.when_full, self.takes = order, bound and int(bound), when_full, takes
         self.inbox, self.ack, self.backoff = inbox, ack, backoff or Backoff()
         self.bindings = tuple(bindings)
         self.handlers: dict[str, Handler] = {}
@@ -101,17 +104,15 @@ class Component:
             InvalidValueError: what is given is no event class, or the function does not take an event and a context,
                 or it has a yield, or it is an `async def` and the inbox is on a database.
         """
-        for event_type in event_types:
-            if not isinstance(event_type, EventMeta):
-                raise InvalidValueError("on(…)", event_type, "an Event or Command class")
-        if not event_types:
+        schemas = [schema_of(event_type) for event_type in event_types]
+        if not schemas:
             raise InvalidValueError("on(…)", event_types, "at least one Event or Command class")
 
         def register(function: _F) -> _F:
             _check_signature(function)
             called = function if self.inbox is None else self.inbox.wrap(function)
-            for event_type in event_types:
-                self._register(Handler(called, cast("EventMeta", event_type).schema, inspect.iscoroutinefunction(function)))
+            for schema in schemas:
+                self._register(Handler(called, schema, inspect.iscoroutinefunction(function)))
             return function
 
         return register

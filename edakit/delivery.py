@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
+from edakit.checks import choice, whole
 from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 from edakit.events import TYPE, Context
@@ -108,9 +109,8 @@ class Inbox:
     """
 
     def __init__(self, size: int = 100_000) -> None:
-        if not real(size) >= 1:
-            raise InvalidValueError("size", size, "a whole number of 1 or more")
-        self.size = size
+        whole("size", size)
+        self.size = int(size)
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def __contains__(self, event_id: str) -> bool:
@@ -162,8 +162,7 @@ class Hooks:
         Raises:
             InvalidValueError: there is no such point.
         """
-        if point not in self.POINTS:
-            raise InvalidValueError("point", point, f"one of {self.POINTS}")
+        choice("point", point, *self.POINTS)
         functions: list[Hook] = getattr(self, point)
         functions.append(function)
         return lambda: functions.remove(function) if function in functions else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 from random import Random
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
+from edakit.checks import whole
 from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 
@@ -43,6 +43,8 @@ class Constant:
     """Always the same *seconds* [s]."""
 
     seconds: float
+    scv: ClassVar[float] = 0.0
+    """Nothing varies [1]."""
 
     def __post_init__(self) -> None:
         _check("seconds", self.seconds, strict=False)
@@ -51,11 +53,6 @@ class Constant:
     def mean(self) -> float:
         """The expected duration [s]."""
         return self.seconds
-
-    @property
-    def scv(self) -> float:
-        """Zero: nothing varies [1]."""
-        return 0.0
 
     def draw(self, random: Random) -> int:  # noqa: ARG002 (one signature for all laws)
         """Return the duration [ns]."""
@@ -67,14 +64,11 @@ class Exponential:
     """Memoryless durations of a *mean* [s]: the law behind the M of M/M/1."""
 
     mean: float
+    scv: ClassVar[float] = 1.0
+    """Memoryless: as variable as long [1]."""
 
     def __post_init__(self) -> None:
         _check("mean", self.mean)
-
-    @property
-    def scv(self) -> float:
-        """One [1]."""
-        return 1.0
 
     def draw(self, random: Random) -> int:
         """Draw one duration [ns]."""
@@ -116,9 +110,7 @@ class Erlang:
     mean: float
 
     def __post_init__(self) -> None:
-        _check("k", self.k)
-        if not isinstance(self.k, Integral):
-            raise InvalidValueError("k", self.k, "a finite number of phases, a whole one")
+        whole("k", self.k)
         _check("mean", self.mean)
 
     @property

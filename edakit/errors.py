@@ -239,9 +239,6 @@ class VirtualTimeError(EdakitError):
         self.problem = problem
         super().__init__(problem)
 
-    def __str__(self) -> str:
-        return self.problem
-
 
 class WaitTimeoutError(EdakitError, TimeoutError):
     """What was waited for did not happen in time."""

@@ -99,10 +99,20 @@ class Command(Message):
     """Something that is asked for. Name it in the imperative; it has exactly one handler."""
 
 
+def schema_of(event_type: type[Message]) -> Schema:
+    """Return how the events of a class travel.
+
+    Raises:
+        InvalidValueError: it is no Event or Command class.
+    """
+    if not isinstance(event_type, EventMeta):
+        raise InvalidValueError("the type of an event", event_type, "an Event or Command class")
+    return event_type.schema
+
+
 def type_name(event: Message | type[Message]) -> str:
-    """Return the type name of an event or of its class: `CartItemAdded` is called `cart.item.added`."""
-    cls = event if isinstance(event, type) else type(event)
-    return cls.schema.type
+    """Return the type name of an event or of its class: `CartItemAdded` is called `cart.item.added`. Raises as `schema_of`."""
+    return schema_of(event if isinstance(event, type) else type(event)).type
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from edakit.checks import choice, expect
 from edakit.clock import real, to_ns
 from edakit.delivery import Crash, Delivery, Hooks, Postpone
 from edakit.distributions import Distribution
@@ -31,9 +32,9 @@ class CrashPoint:
     share: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.point not in Hooks.POINTS[:4]:
-            raise InvalidValueError("point", self.point, f"one of {Hooks.POINTS[:4]}")
-        if self.nth < 0 or not 0 <= self.share <= 1 or (self.nth and self.share):
+        expect("component", self.component, str, "the name of a component, such as 'stock'")
+        choice("point", self.point, *Hooks.POINTS[:4])
+        if not isinstance(self.nth, int) or self.nth < 0 or not 0 <= real(self.share) <= 1 or (self.nth and self.share):
             raise InvalidValueError("nth and share", (self.nth, self.share), "nth of 1 or more, or nth=0 with a share from 0 to 1")
 
 
@@ -60,6 +61,10 @@ class Faults:
     ) -> None:
         if not (0 <= real(duplicate) <= 1 and 0 <= real(delayed) <= 1):
             raise InvalidValueError("duplicate and delayed", (duplicate, delayed), "shares from 0 to 1")
+        for crash in crashes:
+            expect("a crash", crash, CrashPoint, "a CrashPoint, such as CrashPoint('stock', 'handled')")
+        expect("delay", delay, Distribution | None, "a distribution such as Constant(0.5) or Exponential(0.5)")
+        expect("components", components, list | tuple | set | frozenset | None, "names of components in a set, such as {'stock'}")
         if bool(delayed) != (delay is not None):
             raise InvalidValueError("delayed and delay", (delayed, delay), "both or neither")
         self.crashes, self.restart_ns = crashes, to_ns(restart_after)

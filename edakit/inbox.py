@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import finalize
 
+from edakit.checks import choice
 from edakit.delivery import Inbox, Repeated
 from edakit.errors import ForkedError, InboxError, InvalidValueError
 from edakit.events import SOURCE, Context
@@ -94,10 +95,9 @@ class DatabaseInbox(Inbox):
 
     def __init__(self, path: str | os.PathLike[str], size: int = 1_000_000, *, sync: str = "full") -> None:
         super().__init__(size)
-        if not os.fspath(path) or os.fspath(path).startswith(":"):
-            raise InvalidValueError("path", os.fspath(path), "the name of a file; for ids in memory use Inbox()")
-        if sync not in {"full", "normal"}:
-            raise InvalidValueError("sync", sync, "'full' or 'normal'")
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path) or os.fspath(path).startswith(":"):
+            raise InvalidValueError("path", path, "the name of a file; for ids in memory use Inbox()")
+        choice("sync", sync, "full", "normal")
         self.path, self.sync = Path(os.path.realpath(path)), sync
         self._file: _Database | None = None
 

@@ -48,8 +48,7 @@ class EventLoop:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.ended = False
+        self.clock, self.ended = clock, False
         self.servers: dict[str, Server] = {}
         # One entry for each event that a component may have to look at: what keeps the order of publication across components.
         self._ready: deque[Server] = deque()

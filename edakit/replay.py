@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 from edakit.codec import check, decode
 from edakit.delivery import Delivery
 from edakit.errors import DecodeError, InvalidValueError
-from edakit.events import EventMeta, Message
+from edakit.events import Message, schema_of
 from edakit.transports.link import Logged
 
 __all__ = ["Replayed", "replayed"]
@@ -40,7 +40,7 @@ class _Past:
 
 def replayed(log: Iterable[Logged], event_types: Iterable[type[Message]], max_body: int) -> Iterator[Replayed]:
     """Decode what in *log* is of *event_types*."""
-    schemas = {schema.type: schema for schema in (cast("EventMeta", each).schema for each in event_types)}
+    schemas = {schema.type: schema for schema in map(schema_of, event_types)}
     for logged in log:
         schema = schemas.get(logged.name)
         if schema is None:

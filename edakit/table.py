@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from edakit.checks import choice, expect
 from edakit.errors import InvalidValueError
 
 __all__ = ["Table"]
@@ -28,8 +29,10 @@ class Table:
     says: str = ""
 
     def __post_init__(self) -> None:
+        expect("columns", self.columns, Collection, "headings in a list")
+        expect("rows", self.rows, Collection, "rows in a list")
         for row in self.rows:
-            if len(row) != len(self.columns):
+            if not isinstance(row, Collection) or len(row) != len(self.columns):
                 raise InvalidValueError("a row", row, f"one value for each of the columns {list(self.columns)}")
 
     def column(self, name: str) -> list[object]:
@@ -38,20 +41,26 @@ class Table:
         Raises:
             InvalidValueError: there is no such column.
         """
-        if name not in self.columns:
-            raise InvalidValueError("column", name, f"one of {list(self.columns)}")
+        choice("column", name, *self.columns)
         return [row[list(self.columns).index(name)] for row in self.rows]
 
     def __repr__(self) -> str:
         cells = [[_text(value) for value in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
-        right = [all(isinstance(row[i], int | float | None) for row in self.rows) for i in range(len(widths))]
-        lines = [_line(row, widths, right) for row in (self.columns, *cells)]
+        lines = [_line(row, widths, self._right) for row in (self.columns, *cells)]
         return "\n".join(filter(None, (self.title, *lines, self.says)))
 
+    @property
+    def _right(self) -> list[bool]:
+        """Which columns hold numbers, and are read from the right; text is read from the left."""
+        return [all(isinstance(row[i], int | float | None) for row in self.rows) for i in range(len(self.columns))]
+
     def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in self.columns)
-        body = "".join("<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row) + "</tr>" for row in self.rows)
+        # Notebooks put everything to the right, unless a cell itself says otherwise.
+        sides = ["" if right else " style='text-align:left'" for right in self._right]
+        head = "".join(f"<th scope='col'{side}>{escape(name)}</th>" for name, side in zip(self.columns, sides, strict=True))
+        rows = [[f"<td{side}>{escape(_text(value))}</td>" for value, side in zip(row, sides, strict=True)] for row in self.rows]
+        body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
         caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         says = f"<p>{escape(self.says)}</p>" if self.says else ""
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{says}"

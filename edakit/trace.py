@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
@@ -115,7 +116,7 @@ class Trace:
         origins = [known.get(row[0]) or (row[0], "", row[0], "", "", row[5], row[5], -1) for row in self._deliveries]
         places = {name: (self._deliveries, place) for place, name in enumerate(Delivered._fields)}
         places |= {name: (origins, place) for place, name in enumerate(Publication._fields) if name not in places}
-        if unknown := [name for name in names if name not in places]:
+        if unknown := [name for name in names if not isinstance(name, str) or name not in places]:
             raise InvalidValueError("names", unknown, f"some of {list(places)}")
         kinds = {name: np.int64 if name in {"worker", "attempt", "queues"} or name.endswith("_at") else np.str_ for name in places}
         return {name: np.array(list(map(itemgetter(places[name][1]), places[name][0])), dtype=kinds[name]) for name in names or places}
@@ -153,18 +154,20 @@ class Trace:
         """Read what `save` wrote.
 
         Raises:
-            InvalidValueError: a line is no row, with its number.
+            InvalidValueError: a line is no row, with its number; or the file was compressed, and is damaged or cut off.
         """
-        data = Path(path).read_bytes()
-        trace = cls()
-        append = {"published": (trace.published, len(Publication._fields)), "delivered": (trace.delivered, len(Delivered._fields))}
-        for number, line in enumerate((gzip.decompress(data) if str(path).endswith(".gz") else data).splitlines(), 1):
+        data, trace = Path(path).read_bytes(), cls()
+        if str(path).endswith(".gz"):
+            try:
+                data = gzip.decompress(data)
+            except (OSError, EOFError, zlib.error) as error:
+                raise InvalidValueError(str(path), f"damaged ({error})", "a whole file that Trace.save wrote") from None
+        kinds = {"published": (trace.published, Publication), "delivered": (trace.delivered, Delivered)}
+        for number, line in enumerate(data.splitlines(), 1):
             try:
                 kind, *row = json.loads(line)
-                add, width = append[kind]
-            except (ValueError, KeyError, TypeError):
-                width, row = -1, []
-            if len(row) != width:
-                raise InvalidValueError(f"line {number} of {path}", line.decode(errors="replace")[:80], "a row that Trace.save wrote")
-            add(tuple(row))
+                append, row_of = kinds[kind]
+                append(row_of(*row))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise InvalidValueError(f"line {number} of {path}", line.decode(errors="replace")[:80], "a row that Trace.save wrote") from None
         return trace

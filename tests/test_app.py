@@ -260,7 +260,7 @@ def test_an_async_handlers_exception_is_the_cells_traceback():
 def test_another_answer_to_an_error_than_raise_or_retry_is_refused():
     app = App(recorder("mail")[0])
 
-    with pytest.raises(InvalidValueError, match="on_error is 'ignore'; give 'raise' or 'retry'"):
+    with pytest.raises(InvalidValueError, match="on_error is 'ignore'; give one of 'raise', 'retry'"):
         app.run_until_idle(on_error="ignore")
 
 

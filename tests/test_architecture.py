@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "edakit"
 
 # Modules and packages directly in edakit/, lowest floor first; each imports only from its own floor or a lower one.
 FLOORS = {
-    "language": "errors clock distributions events codec trace table capabilities",
+    "language": "errors checks clock distributions events codec trace table capabilities",
     "machinery": "transports brokers bus component delivery inbox replay interrupts loop workers server running faults faults_proxy app",
     "study": "measuring plots widgets",
     "apps": "shop classroom checkup cli lab worker __main__",

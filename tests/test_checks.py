@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from edakit import (
     App,
     Backoff,
     Burst,
+    Bus,
     ClosedLoop,
     Component,
     Constant,
+    CrashPoint,
+    DatabaseInbox,
     DayProfile,
     Each,
     Erlang,
@@ -26,13 +30,15 @@ from edakit import (
     Playback,
     Poisson,
     Steady,
+    Table,
     Trace,
     Uniform,
 )
 from edakit import measuring as m
-from edakit.errors import EdakitError, InvalidValueError
+from edakit.checks import expect, whole
+from edakit.errors import BrokerURLError, EdakitError, InvalidValueError, UnknownComponentError
 from edakit.measuring import compare, measure, measure_trials, mg1, mgc, mm1, mmc, simulate_queue, sweep_rate, sweep_utilisation
-from edakit.measuring.checks import expect, function, positive, whole
+from edakit.measuring.checks import function, positive
 from edakit.shop import Shoppers
 
 
@@ -130,6 +136,8 @@ def test_what_is_no_number_is_refused_where_one_is_needed(make, wrong):
         lambda: measure(make_app(), Each),
         lambda: measure(make_app(), looks(), first=Poisson(1, 1)),
         lambda: measure(make_app(), looks(), at=[1.0]),
+        lambda: measure(make_app(), looks(), label=5),
+        lambda: m.Run(None),
         lambda: measure(make_app(), looks(), at={1.0: "pause"}),
         lambda: measure(make_app(), looks(), at={"1": print}),
         lambda: Each(look, Poisson(1, 1)),
@@ -171,6 +179,104 @@ def test_what_is_no_number_is_refused_where_one_is_needed(make, wrong):
 def test_what_is_of_another_kind_is_refused_before_anything_begins(make):
     with pytest.raises(InvalidValueError, match="; give "):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: App("stock"),
+        lambda: App(Component),
+        lambda: App(clock=["virtual"]),
+        lambda: App(name=5),
+        lambda: App(faults="crash"),
+        lambda: App(max_body="1"),
+        lambda: make_app().add(None),
+        lambda: make_app().configure(clock="fast"),
+        lambda: make_app().publish_many(Looked(number=1)),
+        lambda: make_app().publish_many(None),
+        lambda: make_app().publish_many([None]),
+        lambda: make_app().publish(Looked),
+        lambda: make_app().send(Looked(number=1)),
+        lambda: make_app().wait_for(None),
+        lambda: make_app().wait_for(5),
+        lambda: make_app().wait_for(App),
+        lambda: make_app().wait_for(Looked, timeout="1"),
+        lambda: make_app().wait_until_idle(timeout=None),
+        lambda: make_app().call_at(5, None),
+        lambda: make_app().run_until_idle(on_error=["raise"]),
+        lambda: Component(5),
+        lambda: Component("stock", concurrency=None),
+        lambda: Component("stock", max_attempts=2.0),
+        lambda: Component("stock", order=False),
+        lambda: Component("stock", ack=["after"]),
+        lambda: Component("stock", takes=Exponential),
+        lambda: Component("stock", inbox=5),
+        lambda: Component("stock", inbox=Inbox),
+        lambda: Component("stock", backoff=5),
+        lambda: Component("stock", bindings="cart.#"),
+        lambda: Component("stock", bindings=[Looked]),
+        lambda: Component("stock", bindings=None),
+        lambda: Component("stock").on("looked"),
+        lambda: DatabaseInbox(None),
+        lambda: DatabaseInbox("shop.db", sync=["full"]),
+        lambda: CrashPoint(Component("stock"), "started"),
+        lambda: CrashPoint("stock", "started", nth=None),
+        lambda: CrashPoint("stock", "started", nth=0, share="1"),
+        lambda: Faults("stock"),
+        lambda: Faults(delayed=0.5, delay=5),
+        lambda: Faults(components="stock"),
+        lambda: Table(None, []),
+        lambda: Table(["events"], None),
+        lambda: Table(["events"], [5]),
+        lambda: Table(["events"], []).column(["events"]),
+        lambda: Trace().columns(["event"]),
+    ],
+)
+def test_what_an_app_is_made_of_is_looked_at_where_it_is_given(make):
+    with pytest.raises(InvalidValueError, match="; give "):
+        make()
+
+
+@pytest.mark.parametrize("wrong", [5, b"amqp://anna:secret@host", None], ids=repr)
+def test_the_address_of_a_broker_is_a_text(wrong):
+    with pytest.raises(BrokerURLError, match=f"this is a {type(wrong).__name__}") as caught:
+        Bus(wrong)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_component_is_looked_for_by_its_name():
+    with pytest.raises(UnknownComponentError, match="known: stock"):
+        make_app().pause(["stock"])
+
+
+@pytest.mark.parametrize("offset", ["earliest", None, -1], ids=repr)
+def test_a_log_is_read_from_a_number_on(tmp_path, offset):
+    bus = Bus(f"sqlite:///{tmp_path / 'log.db'}")
+    with closing(bus), pytest.raises(InvalidValueError, match="offset is"):
+        bus.replay(offset, Looked)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("cut off.gz", lambda data: data[: len(data) // 2]),
+        ("damaged.gz", lambda data: data[:30] + bytes(20) + data[50:]),
+        ("not compressed.gz", lambda data: b'["published"]'),
+        ("empty.gz", lambda data: b"\x1f"),
+        ("latin.jsonl", lambda data: b'["published","caf\xe9"]'),
+        ("compressed.jsonl", lambda data: data),
+        ("short.jsonl", lambda data: b'["delivered",1,2]'),
+        ("deep.jsonl", lambda data: b"[" * 100_000),
+    ],
+)
+def test_a_trace_that_is_damaged_is_refused_with_its_name(run, tmp_path, name, spoil):
+    run.trace.save(tmp_path / "whole.gz")
+    path = tmp_path / name
+    path.write_bytes(spoil((tmp_path / "whole.gz").read_bytes()))
+
+    with pytest.raises(InvalidValueError, match=f"(?s){name}.*Trace.save wrote"):
+        Trace.load(path)
 
 
 @pytest.mark.parametrize("wrong", ["abc", None, [[1], [2, 3]], {"a": 1}, [1j], object()], ids=lambda wrong: type(wrong).__name__)

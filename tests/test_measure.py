@@ -155,6 +155,23 @@ def test_a_closed_loop_sends_the_next_message_when_the_last_one_is_answered_and_
     assert slow.latency.max() <= 0.060
 
 
+def test_the_throughput_of_a_short_closed_loop_is_what_its_workers_can_do():
+    # Each of 20 testers asks again at once, and has a worker that takes 0.1 s on average: 200 answers a second. While the last answers come in, after
+    # the 2 s, fewer and fewer work: counted together with that time, it would be 12 % less.
+    workload = Each(ClosedLoop(testers=20, every=1e-6, duration=2), added)
+    runs = measure_trials(lambda: stock_app(takes=Exponential(0.1), concurrency=20), workload, trials=20)
+
+    assert mean([run.throughput for run in runs]) == pytest.approx(200, rel=0.03)
+    assert mean([run.events / run.duration for run in runs]) < 0.93 * 200
+    assert all(run.component("stock").throughput == run.throughput for run in runs)
+
+
+def test_what_was_due_in_the_warm_up_and_is_handled_after_it_is_throughput():
+    run = measure(stock_app(takes=Constant(0.010)), Each(Steady(rate=200, duration=2), added), clock="virtual", warmup=1.0)
+
+    assert run.throughput == pytest.approx(100, rel=0.02)
+
+
 def test_a_closed_loop_goes_on_where_nobody_is_bound_or_the_queue_is_full():
     nobody = App(Component("stock"))
     full = stock_app(takes=Constant(0.100), bound=1)

@@ -58,7 +58,8 @@ def deliveries(latencies):
     done = due + np.round(np.asarray(latencies) * NS).astype(np.int64)
     words = np.array(["stock"] * len(due)), np.array(["handled"] * len(due))
     rows = Rows(np.arange(len(due)), *words, due, due, due, done).where(np.argsort(done, kind="stable"))
-    return Deliveries("stock", rows, 0, int(max(done.max(), due[-1] + 10_000_000)), 0.0)
+    end = int(max(done.max(), due[-1] + 10_000_000))
+    return Deliveries("stock", rows, 0, end, end, 0.0)
 
 
 def drawn(seed, count=400, mean=0.004):

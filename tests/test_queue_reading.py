@@ -138,7 +138,7 @@ def test_the_table_has_the_sentence_and_what_it_says():
     ]
 
 
-@pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": -1}, {"takes": 0}, {"workers": 0}, {"variability": 0.7}])
+@pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": -1}, {"takes": 0}, {"workers": 0}, {"variability": 0.7}, {"takes": 1e9}, {"takes": 1e300}])
 def test_a_queue_that_cannot_be_is_refused(wrong):
     with pytest.raises(InvalidValueError):
         read_queue(**{"rate": 225, "takes": 0.004, **wrong})

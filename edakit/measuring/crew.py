@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Final, Literal, cast
 
 from edakit.bus import Bus
+from edakit.checks import whole
 from edakit.clock import NS, VirtualClock, to_ns
 from edakit.component import Component
 from edakit.delivery import Crash, Delivery, Hooks
@@ -21,7 +22,6 @@ from edakit.errors import InvalidValueError
 from edakit.events import Event
 from edakit.loop import EventLoop, virtual_sleep
 from edakit.measuring.attempts import Attempt, CrewRun, Death
-from edakit.measuring.checks import whole
 from edakit.measuring.statistics import floats
 from edakit.server import Server
 

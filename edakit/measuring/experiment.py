@@ -11,10 +11,11 @@ from numbers import Integral
 from typing import Any, Literal
 
 from edakit.app import App
+from edakit.checks import expect, whole
 from edakit.clock import NS, real, to_ns
 from edakit.component import Component
 from edakit.errors import InvalidValueError, WaitTimeoutError
-from edakit.measuring.checks import expect, function, whole
+from edakit.measuring.checks import function
 from edakit.measuring.progress import Progress
 from edakit.measuring.publisher import Publisher, publisher_for
 from edakit.measuring.run import COLUMNS, Run
@@ -67,6 +68,7 @@ def measure(  # noqa: PLR0913 (each is one choice that an experiment makes)
     # A recording may have all of its messages at once, and so no duration.
     if not 0 <= real(warmup) < (workload.duration or math.inf if warmup == 0 else workload.duration):
         raise InvalidValueError("warmup", warmup, f"a number of seconds from 0 to less than the workload's {workload.duration:g}")
+    expect("label", label, str, "a text")
     expect("at", {} if at is None else at, Mapping, "actions by their times: {5.0: lambda app: app.pause('stock')}")
     actions = {to_ns(seconds): action for seconds, action in (at or {}).items()}
     for action in actions.values():

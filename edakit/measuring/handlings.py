@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from edakit.app import App
-from edakit.measuring.checks import expect
+from edakit.checks import expect
 from edakit.measuring.onethread import OneThread
 from edakit.table import Table
 

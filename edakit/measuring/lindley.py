@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edakit.checks import whole
 from edakit.clock import NS
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import whole
 from edakit.measuring.errors import ShapeError
 
 __all__ = ["Little", "Nanoseconds", "lindley", "little"]

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from edakit.app import App
+from edakit.checks import expect, whole
 from edakit.clock import NS, to_ns
 from edakit.component import Component
 from edakit.errors import InvalidValueError
 from edakit.events import Context, Event, type_name
-from edakit.measuring.checks import expect, whole
 from edakit.measuring.handlings import Handling, handlings
 from edakit.measuring.onethread import OneThread, compute
 from edakit.measuring.progress import Progress

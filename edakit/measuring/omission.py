@@ -7,10 +7,11 @@ from random import Random
 from typing import Final
 
 from edakit.app import App
+from edakit.checks import expect
 from edakit.clock import to_ns
 from edakit.errors import InvalidValueError
 from edakit.events import Command, Event
-from edakit.measuring.checks import expect, positive
+from edakit.measuring.checks import positive
 from edakit.measuring.experiment import measure
 from edakit.measuring.run import Deliveries
 from edakit.measuring.workload import Arrivals, ClosedLoop, Each, Steady
@@ -37,7 +38,8 @@ def since_published(deliveries: Deliveries) -> Deliveries:
     """
     expect("deliveries", deliveries, Deliveries, "a run, or run.component('stock')")
     rows = deliveries.rows
-    return Deliveries(deliveries.label, rows._replace(due_at=rows.published_at), deliveries.start_ns, deliveries.end_ns, deliveries.warmup)
+    times = deliveries.start_ns, deliveries.end_ns, deliveries.until_ns
+    return Deliveries(deliveries.label, rows._replace(due_at=rows.published_at), *times, deliveries.warmup)
 
 
 def load_test(  # noqa: PLR0913 (each is one choice of the experiment)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from edakit.app import App
+from edakit.checks import expect
 from edakit.clock import VirtualClock, to_ns
 from edakit.component import Component
 from edakit.errors import InvalidValueError, VirtualTimeError
 from edakit.events import Context, Event
-from edakit.measuring.checks import expect
 
 __all__ = ["OneThread", "Slice", "compute", "on_one_thread"]
 

@@ -12,10 +12,10 @@ from typing import cast
 
 import msgspec
 
+from edakit.checks import expect
 from edakit.clock import NS, real
 from edakit.errors import InvalidValueError
 from edakit.events import Command, Event, EventMeta, Message, encode_body, type_name
-from edakit.measuring.checks import expect
 from edakit.measuring.errors import WorkloadLineError
 from edakit.measuring.workload import Workload
 

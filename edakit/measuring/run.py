@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edakit.checks import expect
 from edakit.clock import NS, to_ns
 from edakit.errors import InvalidValueError, UnknownComponentError
 from edakit.events import EventMeta, Message, type_name
@@ -33,11 +34,12 @@ class Deliveries:
         label: What it is called in tables and plots.
         rows: All deliveries, in the order in which they ended.
         start_ns, end_ns: When the run began and ended [ns].
+        until_ns: When the workload ended [ns]; what is handled later is left over from it.
         warmup: How much is cut off at the beginning [s].
     """
 
-    def __init__(self, label: str, rows: Rows, start_ns: int, end_ns: int, warmup: float) -> None:
-        self.label, self.rows, self.start_ns, self.end_ns, self.warmup = label, rows, start_ns, end_ns, warmup
+    def __init__(self, label: str, rows: Rows, start_ns: int, end_ns: int, until_ns: int, warmup: float) -> None:
+        self.label, self.rows, self.start_ns, self.end_ns, self.until_ns, self.warmup = label, rows, start_ns, end_ns, until_ns, warmup
 
     @cached_property
     def _handled(self) -> Rows:
@@ -91,9 +93,19 @@ class Deliveries:
 
     @property
     def throughput(self) -> float:
-        """How many different events were handled in each second after the warm-up, by whomever [1/s]; not a number if no time has passed."""
-        seconds = self.duration - self.warmup
-        return self._different / seconds if seconds > 0 else math.nan
+        """How many different events were handled in each second from the warm-up to the end of the workload, by whomever [1/s].
+
+        An event counts where its last handling ended, whenever it was due. What is handled after the end of the workload does not count, and
+        neither does that time: while the last answers come in, fewer and fewer are at work. Not a number if no time has passed.
+
+        Source:
+            "Throughput", completions over the length of the observation, in Denning and Buzen (1978), "The Operational Analysis of Queueing
+            Network Models", ACM Computing Surveys 10(3), 225-261.
+        """
+        rows, seconds = self.rows.where(self.rows.outcome == "handled"), (self.until_ns - self._begin_ns) / NS
+        _, last = np.unique(rows.event[::-1], return_index=True)
+        done = rows.done_at[::-1][last]
+        return np.count_nonzero((done >= self._begin_ns) & (done <= self.until_ns)) / seconds if seconds > 0 else math.nan
 
     def throughput_in(self, edges: ArrayLike) -> Array:
         """Return how many different events were handled in each bin, per second; an event counts where its last handling ended.
@@ -202,7 +214,7 @@ class Run(Deliveries):
         broker: Its address.
         label: What the run is called in tables and plots.
         start_ns: When the run began [ns]; by default when its first event was due.
-        length: How long the workload was meant to last [s].
+        length: How long the workload was meant to last [s]; 0 if nobody knows, and then throughput counts until the end.
         warmup: How much is cut off at the beginning [s].
         waiting_events: How many deliveries still waited or were being handled when the run ended [deliveries].
         turned_away: How many messages were not taken because a queue was full and its policy is to raise [messages].
@@ -230,14 +242,15 @@ class Run(Deliveries):
     deaths: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        expect("trace", self.trace, Trace, "the Trace of an app; measure(app, workload) returns a whole Run")
         self.publications: list[Publication] = self.trace.publications
         rows = rows_of(self.trace)
         if self.start_ns < 0:
             self.start_ns = min((row.due_at for row in self.publications), default=0)
         ends = [int(rows.done_at.max(initial=self.start_ns)), max((row.published_at for row in self.publications), default=self.start_ns)]
-        if not self.interrupted:
-            ends.append(self.start_ns + round(self.length * NS))
-        Deliveries.__init__(self, self.label or "run", rows, self.start_ns, max(ends), self.warmup)
+        meant = self.start_ns + round(self.length * NS)
+        end = max(ends) if self.interrupted else max(*ends, meant)
+        Deliveries.__init__(self, self.label or "run", rows, self.start_ns, end, min(meant, end) if self.length else end, self.warmup)
 
     @property
     def events(self) -> int:
@@ -273,10 +286,10 @@ class Run(Deliveries):
         Raises:
             UnknownComponentError: it got none.
         """
-        mine = self.rows.component == name
-        if not isinstance(name, str) or not mine.any():
+        mine = self.rows.component == (name if isinstance(name, str) else "")
+        if not mine.any():
             raise UnknownComponentError(name, sorted(set(self.rows.component.tolist())))
-        return Deliveries(name, self.rows.where(mine), self.start_ns, self.end_ns, self.warmup)
+        return Deliveries(name, self.rows.where(mine), self.start_ns, self.end_ns, self.until_ns, self.warmup)
 
     @cached_property
     def _open(self) -> NDArray[np.int64]:

@@ -9,10 +9,10 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from edakit.checks import expect, whole
 from edakit.clock import NS
 from edakit.distributions import Exponential
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import expect, whole
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.lindley import Nanoseconds, lindley
 from edakit.measuring.statistics import mean

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from edakit.checks import whole
 from edakit.clock import real
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import whole
 
 __all__ = ["student_t", "within"]
 

@@ -16,10 +16,11 @@ from random import Random
 import numpy as np
 
 from edakit.app import App
+from edakit.checks import expect, whole
 from edakit.clock import NS, real
 from edakit.distributions import Distribution, Exponential
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import expect, function, whole
+from edakit.measuring.checks import function
 from edakit.measuring.experiment import measure_trials
 from edakit.measuring.lindley import Nanoseconds, lindley
 from edakit.measuring.progress import Progress
@@ -93,7 +94,10 @@ def simulate_queue(arrivals: Arrivals, takes: Distribution, *, workers: int = 1,
     expect("takes", takes, Distribution, LAW)
     came = np.fromiter(arrivals.due(Random(f"{seed}/workload")), dtype=np.int64)
     random = Random(f"{seed}/{component}")
-    services = np.fromiter((takes.draw(random) for _ in range(came.size)), dtype=np.int64, count=came.size)
+    try:
+        services = np.fromiter((takes.draw(random) for _ in range(came.size)), dtype=np.int64, count=came.size)
+    except OverflowError:
+        raise InvalidValueError("takes", takes, "a law whose times stay below 292 years (2⁶³ ns)") from None
     return QueueSample(came, services, lindley(came, services, workers), workers)
 
 

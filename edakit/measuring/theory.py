@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edakit.checks import whole
 from edakit.clock import real
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import positive, whole
+from edakit.measuring.checks import positive
 from edakit.measuring.errors import NoClosedFormError, OverloadError
 from edakit.measuring.statistics import Array
 

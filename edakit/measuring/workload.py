@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, runtime_checkable
 
+from edakit.checks import expect, whole
 from edakit.clock import NS, real, to_ns
 from edakit.distributions import Exponential
 from edakit.errors import InvalidValueError
 from edakit.events import Command, Event
-from edakit.measuring.checks import expect, function, positive, whole
+from edakit.measuring.checks import function, positive
 
 __all__ = ["Arrivals", "Burst", "ClosedLoop", "DayProfile", "Each", "Poisson", "Steady", "Workload"]
 

@@ -48,7 +48,7 @@ def plot_throughput_over_time(ax: Axes, runs: Mapping[str, Deliveries] | Deliver
         title: What is seen; computed unless given.
 
     Returns:
-        A line a run: mean over the run, least and most in one stretch [1/s].
+        A line a run: mean while its workload lasted, least and most in one stretch [1/s].
 
     Raises:
         NothingMeasuredError: nothing was handled in one of the runs.

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 
+from edakit.checks import expect
 from edakit.clock import real
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import expect
 from edakit.measuring.run import Deliveries, milliseconds
 from edakit.measuring.statistics import ecdf, percentile
 from edakit.measuring.theory import Law

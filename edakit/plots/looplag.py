@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from edakit.measuring.checks import expect
+from edakit.checks import expect
 from edakit.measuring.looplag import LoopLag
 from edakit.plots.series import by_name
 from edakit.plots.style import FONT, dress, lanes, line, logarithmic

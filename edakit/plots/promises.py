@@ -8,8 +8,8 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from edakit.checks import expect
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import expect
 from edakit.plots.style import FONT, INK, footer, headline
 from edakit.table import Table
 

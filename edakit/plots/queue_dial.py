@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from edakit.measuring.checks import expect
+from edakit.checks import expect
 from edakit.measuring.reading import QueueReading
 from edakit.measuring.statistics import backlog
 from edakit.measuring.words import percent, times

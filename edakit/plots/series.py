@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edakit.checks import expect
 from edakit.clock import real
 from edakit.errors import InvalidValueError
-from edakit.measuring.checks import expect
 from edakit.measuring.errors import NothingMeasuredError
 from edakit.measuring.run import Deliveries
 from edakit.measuring.statistics import Array, floats

@@ -102,7 +102,13 @@ def within(url: str, name: str) -> str:
 
 
 def _scheme(url: str) -> str | None:
-    """Return what stands in front of ://, in small letters; None where nothing does."""
+    """Return what stands in front of ://, in small letters; None where nothing does.
+
+    Raises:
+        BrokerURLError: *url* is no text.
+    """
+    if not isinstance(url, str):
+        raise BrokerURLError(redact(repr(url)), f"this is a {type(url).__name__}, and no text; write a URL such as memory:// or sqlite:///shop.db")
     scheme, separator, _ = url.partition("://")
     return scheme.strip().lower() if separator else None
 
