@@ -19,6 +19,7 @@ from playwright.sync_api import Error, expect, sync_playwright
 
 from edakit.brokers.processes import free_ports
 
+ROOT = Path(__file__).parents[2]
 VIEWPORT = {"width": 1300, "height": 1500}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SETTINGS = {
@@ -237,6 +238,8 @@ def _server(root, private, token, port):
         file.write_text(json.dumps(settings), encoding="utf-8")
     names = {"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR"}
     inherited = {name: value for name, value in os.environ.items() if name not in {"MPLBACKEND", "EDAKIT_PREDICTIONS", "EDAKIT_BROKER"}}
+    # The kernels import the edakit that is tested, wherever the environment has another one from.
+    inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = inherited | {name: str(private / name) for name in names} | {"JUPYTERLAB_SETTINGS_DIR": str(private / "settings"), "JUPYTER_TOKEN": token}
     options = {
         "ServerApp.ip": "127.0.0.1",

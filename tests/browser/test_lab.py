@@ -8,6 +8,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
+import edakit
 from edakit.classroom.copies import student_copy
 from edakit.classroom.files import notebook_text
 from edakit.classroom.rerun import KERNEL
@@ -46,6 +47,16 @@ CELLS = (
     code("ipywidgets.VBox([load, picture]).add_class('edakit-dial')"),
     code("measured('wait_at_90', 18 * 2, 'ms')"),
 )
+
+
+def test_the_kernels_import_the_edakit_that_is_tested(lab):
+    path = lab.root / "work" / "where.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(notebook_text(notebook(code("import edakit; print(edakit.__file__)"), kernelspec=KERNEL)), encoding="utf-8")
+    with lab.open("work/where.ipynb") as opened:
+        opened.run_all()
+
+        assert opened.cells()[0]["outputs"][0]["text"].strip() == edakit.__file__
 
 
 @pytest.fixture(scope="module")

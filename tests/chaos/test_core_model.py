@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from edakit import App, Backoff, Command, Component, Constant, CrashPoint, Event, Exponential, Faults, Inbox
 from edakit.errors import ClosedError, HandlerCountError, QueueFullError
-from edakit.events import ID, type_name
+from edakit.events import ID, Message, type_name
 from edakit.transports.link import POLICIES
 from tests.chaos.record import FULL
 
@@ -25,8 +25,8 @@ CRASHES = ("received", "started", "handled", "acked")
 seen: Counter[str] = Counter()
 
 
-class Ordered(Event, key="cart_id"):
-    """One of two types of events: what happened, and what handling it will be like."""
+class Planned(Message):
+    """What happened, or is asked, and what handling it will be like."""
 
     cart_id: str
     number: int
@@ -35,6 +35,10 @@ class Ordered(Event, key="cart_id"):
     echo: bool = False
     twice: bool = False
     pressed: bool = False
+
+
+class Ordered(Event, Planned, key="cart_id"):
+    """One of two types of events."""
 
 
 class Packed(Ordered):
@@ -48,16 +52,8 @@ class Echoed(Event, key="cart_id"):
     number: int
 
 
-class Pack(Command, key="cart_id"):
+class Pack(Command, Planned, key="cart_id"):
     """A command to one component."""
-
-    cart_id: str
-    number: int
-    fails: int = 0
-    error: int = 0
-    echo: bool = False
-    twice: bool = False
-    pressed: bool = False
 
 
 options = st.fixed_dictionaries(
