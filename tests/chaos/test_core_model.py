@@ -358,5 +358,6 @@ def test_the_check_finds_the_app_that_breaks_one_of_its_promises(weaken):
     Weakened.weaken = weaken
 
     with pytest.raises(AssertionError) as found:
-        run_state_machine_as_test(Weakened, settings=sizes(100))
+        # It ends with the first that is found. Which examples come depends on the modules that are loaded: 100 were too few for some choices of tests.
+        run_state_machine_as_test(Weakened, settings=sizes(1_000))
     assert found.traceback[-1].name in {"check", "check_order", "every_copy_has_ended_or_is_there"}
