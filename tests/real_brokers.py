@@ -19,7 +19,7 @@ SETTINGS = {"kafka": {"group.min.session.timeout.ms": "600"}, "rabbitmq": {}}
 """What tests ask of a broker of their own: on Kafka, that a killed worker is missed soon."""
 
 
-def address(scheme, server, folder, *, lease=1.0):
+def address(scheme, server, folder, *, lease=3.0):
     """Return the URL of a broker with nothing on it.
 
     Args:

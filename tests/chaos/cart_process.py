@@ -98,7 +98,7 @@ def process(side, *arguments, wrong=None):
     running.told = told  # what it says after "ready"
     telling.close()
     try:
-        assert told.poll(30), "the other process is not ready"
+        assert told.poll(120), "the other process is not ready"
         assert told.recv() == "ready"
         yield running
     finally:

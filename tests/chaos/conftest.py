@@ -14,8 +14,8 @@ from tests.chaos.cart_process import Effects
 from tests.chaos.record import FULL, TOLD
 from tests.real_brokers import SETTINGS, UNDER_TEST, address, require_installed
 
-LEASE = {"sqlite": 0.5, "kafka": 1, "amqp": None, "memory": None}
-"""After which what a dead process had is free again [s], where that can be chosen."""
+LEASE = {"sqlite": 5, "kafka": 6, "amqp": None, "memory": None}
+"""After which what a dead process had is free again [s], where that can be chosen; longer than a busy machine forgets a process that lives."""
 
 ILL_TREATED = {
     "rabbitmq": ({}, ()),

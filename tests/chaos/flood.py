@@ -36,7 +36,7 @@ def measured(app):
     taken = []
     with app:
         app.publish(CartItemAdded(cart_id="warm"))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         gc.collect()
         tracemalloc.start()
         yield taken

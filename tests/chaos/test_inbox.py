@@ -94,7 +94,7 @@ def killed_again_and_again(broker, url, path, way, *, size, kills, points):
                 ended.enter_context(process(url, path, way, "never", 0))
             for _, point in zip(range(kills), itertools.cycle(points), strict=False):
                 with process(url, path, way, point, draw.randrange(1, min(200, size // 5))) as victim:
-                    assert abs(victim.wait(60)) == KILL
+                    assert abs(victim.wait(120)) == KILL
     finally:
         flow.over.set()
         flow.join()

@@ -55,7 +55,7 @@ def test_a_day_on_four_workers_ends_as_in_virtual_time_though_one_is_killed(url,
 
 
 def test_the_command_kills_a_worker_and_prints_the_account_and_the_state(tmp_path, capsys):
-    url, record = f"sqlite:///{tmp_path / 'shop.db'}?lease=1", tmp_path / "record.json"
+    url, record = f"sqlite:///{tmp_path / 'shop.db'}?lease=3", tmp_path / "record.json"
     words = ["--speedup", "7200", "--broker", url, "--workers", "2", "--kill", "stock", "--record", str(record)]
     shop, _ = play_back(RecordedDay(_lines_of(DATA / "day.csv", None), speedup=7200))
 

@@ -125,7 +125,7 @@ def test_r16_eight_threads_publish_and_four_consume_through_one_bus(broker, url)
         app.bus.link  # noqa: B018 (opened before the threads)
         with threads(publish, 8) as errors:
             pass
-        app.wait_until_idle(30)
+        app.wait_until_idle(60)
 
         applied = Counter(event.cart_id for event in seen)
         found = record(f"R16 {broker}", app, applied, errors=len(errors))

@@ -77,7 +77,7 @@ def run_all():
     app.start()
     for number in range(50):
         app.send(AddItem(cart_id=str(number)))
-    app.wait_until_idle()
+    app.wait_until_idle(60)
     return applied, app
 
 

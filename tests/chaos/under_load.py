@@ -55,7 +55,7 @@ class UnderLoad:
             due = max(due + 1 / self._rate, now := time.monotonic())
             time.sleep(due - now)
 
-    def recovery(self, seconds=30):
+    def recovery(self, seconds=60):
         """Return how long it takes from now until an event that is published from now on is confirmed and applied [s]."""
         begin, known, uncertain = time.monotonic(), len(self.confirmed), self.uncertain
         # Of few events and not too often: who asks for all of them at each turn takes the time of those who publish and consume.
