@@ -26,13 +26,13 @@ from edakit.transports.address import parse_url, redact, within
 
 __all__ = ["LEASE", "kill_a_worker"]
 
-PATIENCE: Final = 15.0
+PATIENCE: Final = 60.0
 """How long anything may take before the experiment is given up [s]."""
 
 LEASE: Final = 1.0
 """How long `sqlite://` hides what a dead process had [s]: short, so that nobody has to wait, and long enough for a busy machine to renew it."""
 
-SILENCE: Final = 2 * LEASE
+SILENCE: Final = 4 * LEASE
 """After so much time without an order, what has not come back does not come back [s]."""
 
 JAMS: Final = {5: MOMENTS[0], 6: MOMENTS[1]}
@@ -56,7 +56,7 @@ def kill_a_worker(
 
     Raises:
         InvalidValueError: *prefetch* is less than 2, or so large that the second worker could take all *orders*.
-        WaitTimeoutError: something took longer than 15 s, or a process could not begin.
+        WaitTimeoutError: something took longer than a minute, or a process could not begin.
         BrokerError: the broker cannot be reached.
         CapabilityError: processes cannot share it.
     """
