@@ -193,7 +193,7 @@ def test_in_the_background_a_coroutine_that_nobody_awaits_is_a_dead_letter(besid
         mail.on(OrderPlaced)(send)
     with App(mail) as app:
         app.publish(CartItemAdded(cart_id="c"))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         assert [dead.error.partition(":")[0] for dead in app.dead_letters()] == ["InvalidValueError"]
 
 
@@ -202,7 +202,7 @@ def test_a_handler_that_is_added_to_a_running_app_gets_events():
     with App(component) as app:
         component.on(CartItemAdded)(lambda event, context: seen.set())
         app.publish(CartItemAdded(cart_id="c-1"))
-        assert seen.wait(5)
+        assert seen.wait(60)
 
 
 def test_an_async_handler_that_is_added_to_a_running_app_is_awaited():
@@ -216,7 +216,7 @@ def test_an_async_handler_that_is_added_to_a_running_app_is_awaited():
             done.set()
 
         app.publish(CartItemAdded(cart_id="c-1"))
-        assert done.wait(5)
+        assert done.wait(60)
 
 
 def failing(name="mail", **options):
@@ -445,7 +445,7 @@ def test_threads_that_share_a_component_keep_its_order_per_key():
     try:
         with App(component) as app:
             app.publish_many(CartItemAdded(cart_id="a", product_id=str(number)) for number in range(2_000))
-            app.wait_until_idle()
+            app.wait_until_idle(60)
     finally:
         sys.setswitchinterval(interval)
 
@@ -561,14 +561,14 @@ def test_what_a_full_queue_drops_is_counted():
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_components_run_in_the_background_until_they_are_stopped(concurrency):
     mail, mailed = recorder("mail", concurrency=concurrency)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with App(cart_component(), mail) as app:
         for number in range(200):
             app.send(AddItem(cart_id=f"c-{number}"))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
     assert sorted(event.cart_id for event in mailed) == sorted(f"c-{number}" for number in range(200))
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_command_that_a_full_queue_drops_has_a_handler_all_the_same():
@@ -603,12 +603,12 @@ def test_wait_for_returns_the_events_one_after_the_other():
 
 def test_wait_for_waits_no_longer_in_this_thread_than_it_was_told():
     app = App(recorder("mail")[0])
-    app.call_at(app.now_ns + 3_000_000_000, lambda: None)
+    app.call_at(app.now_ns + 120_000_000_000, lambda: None)
     began = time.monotonic()
 
     with pytest.raises(WaitTimeoutError):
         app.wait_for(CartItemAdded, timeout=0.01)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 60, "not until the call that is due in two minutes"
 
 
 def test_wait_for_moves_virtual_time_no_further_than_needed():
@@ -637,7 +637,7 @@ def test_stopping_gives_back_what_was_not_handled_and_nothing_is_lost():
 
 def test_a_handler_that_does_not_end_is_named_when_the_app_stops():
     release, component = threading.Event(), Component("mail")
-    component.on(CartItemAdded)(lambda event, context: release.wait(10))
+    component.on(CartItemAdded)(lambda event, context: release.wait(60))
     app = App(component).start()
     app.publish(CartItemAdded(cart_id="c-1"))
     while not app.trace.publications or app.backlog("mail"):
@@ -670,7 +670,7 @@ def test_whatever_a_handler_raises_in_the_background_is_an_attempt_that_failed(e
     component, tries = raising(error, is_async=is_async)
     with App(component) as app:
         app.publish_many([CartItemAdded(cart_id="1"), CartItemAdded(cart_id="2")])
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
         assert sorted(tries) == ["1", "1", "2", "2"]
         assert len(app.dead_letters()) == 2
@@ -700,7 +700,7 @@ def test_an_await_on_what_was_cancelled_is_an_attempt_that_failed():
 
     with App(component) as app:
         app.publish(CartItemAdded(cart_id="1"))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
         assert (tries, app.failures) == ([1, 2], {})
 
@@ -724,7 +724,7 @@ def test_a_handler_that_awaits_may_finish_when_something_else_ends_its_component
     with app:
         app.publish_many([CartItemAdded(cart_id="slow"), CartItemAdded(cart_id="bad")])
         with pytest.raises(ZeroDivisionError):
-            app.wait_until_idle()
+            app.wait_until_idle(60)
 
         assert [row.outcome for row in app.trace.deliveries] == ["handled"]
 
@@ -747,7 +747,7 @@ def test_what_passes_the_handlers_ends_the_background_of_its_component_and_is_ra
         app.publish(CartItemAdded(cart_id="c"))
 
         with pytest.raises(ZeroDivisionError):
-            app.wait_until_idle(timeout=20)
+            app.wait_until_idle(timeout=60)
         assert isinstance(app.failures["mail"], ZeroDivisionError)
 
 
@@ -786,7 +786,7 @@ def test_a_retry_that_is_due_while_no_worker_may_take_it_is_waited_for_without_s
     component.on(CartItemAdded)(handle_and_await if is_async else handle)
     with App(component) as app:
         app.publish_many([CartItemAdded(cart_id="first"), CartItemAdded(cart_id="second")])
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
     assert tries == ["first", "second", "first"]
     assert component.looks < 1_000, "once a millisecond at most, for 0.3 s"
@@ -997,25 +997,25 @@ def test_a_closed_bus_says_so():
 
 
 def test_an_app_that_nobody_refers_to_leaves_no_thread():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     app = App(recorder("mail")[0]).start()
     gone = weakref.ref(app)
     del app
     gc.collect()
 
     assert gone() is None
-    deadline = time.monotonic() + 5  # whichever thread collected the app may be one of those that end
-    while threading.active_count() > before and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60  # whichever thread collected the app may be one of those that end
+    while not set(threading.enumerate()) <= before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_an_app_of_the_same_name_stops_the_one_it_replaces():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     old = App(recorder("mail")[0], name="desk").start()
     App(recorder("mail")[0], name="desk")
 
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     old.publish(CartItemAdded(cart_id="c-1"))
     assert old.run_until_idle() == 1
 

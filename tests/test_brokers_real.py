@@ -64,7 +64,7 @@ def private():
 
 def ask_kafka(port, key, version, body):
     """Send one request (without flexible fields) and return the answer after its correlation id."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as answer:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, connection.makefile("rb") as answer:
         request = struct.pack(">hhih", key, version, 1, -1) + body
         connection.sendall(struct.pack(">i", len(request)) + request)
         return answer.read(struct.unpack(">i", answer.read(4))[0])[4:]
@@ -107,7 +107,7 @@ def test_a_rabbitmq_takes_and_gives_a_message(rabbitmq):
     with Connection(rabbitmq) as connection:
         queue = connection.SimpleQueue("taken-and-given", queue_opts={"auto_delete": True, "durable": False})
         queue.put("hello")
-        message = queue.get(timeout=10)
+        message = queue.get(timeout=60)
         message.ack()
 
     assert message.payload == "hello"

@@ -17,13 +17,16 @@ from edakit.errors import InvalidValueError
 HINTS = ("Look.", "Look <there>.", "It is 2.")
 
 
-@exercise("00.1", "Two", points=2, hints=HINTS, seconds=0.3)
+@exercise("00.1", "Two", points=2, hints=HINTS, seconds=60)
 def check_two(two):
     """Look whether *two* returns 2."""
     found = answered(two(), "two()")
     if found != 2:
         raise NotYetError(f"{found}", "2", "This happens when one counts from 0.", "your fingers")
     return "It returned 2."
+
+
+check_two_in_haste = exercise("00.1", "Two", points=2, hints=HINTS, seconds=0.3)(check_two.__wrapped__)
 
 
 class Tick(Event):
@@ -87,18 +90,18 @@ def test_an_answer_that_ends_the_process_is_no_crash():
 
 
 def test_an_answer_that_never_ends_is_stopped_and_shown_where_it_was():
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
 
-    verdict = check_two(endless)
+    verdict = check_two_in_haste(endless)
 
     assert "still running after 0.3 s, in line " in repr(verdict)
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def test_run_all_goes_on_even_if_what_does_not_end_cannot_be_stopped():
     let_go = threading.Event()
 
-    verdict = check_two(lambda: let_go.wait(60))
+    verdict = check_two_in_haste(lambda: let_go.wait(60))
 
     assert "still running after 0.3 s" in repr(verdict)
     let_go.set()

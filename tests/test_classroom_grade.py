@@ -183,12 +183,16 @@ def test_a_share_that_makes_no_sense_is_refused(course, capsys):
 
 def test_a_notebook_that_does_not_end_is_given_up(tmp_path):
     endless = notebook(code("while True: pass"))
-    before = time.monotonic()
 
-    with pytest.raises(NotebookStuckError, match=r"endless\.ipynb did not come to its end: still running after 2 s, at the cell that begins with `while"):
-        execute(endless, tmp_path / "endless.ipynb", seconds=2)
+    def given_up(seconds):
+        before = time.monotonic()
+        with pytest.raises(NotebookStuckError, match=rf"endless\.ipynb did not come to its end: still running after {seconds} s, at ") as caught:
+            execute(endless, tmp_path / "endless.ipynb", seconds=seconds)
+        assert time.monotonic() - before < seconds + 40
+        return str(caught.value)
 
-    assert time.monotonic() - before < 40
+    # On a busy machine a kernel may need longer to begin with its first cell.
+    assert any("at the cell that begins with `while" in given_up(seconds) for seconds in (2, 10, 60))
 
 
 def test_a_cell_that_runs_or_prints_without_end_is_interrupted_and_the_others_have_their_turn(tmp_path):

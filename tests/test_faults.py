@@ -88,7 +88,7 @@ def test_a_crash_in_the_background_gives_the_event_back():
     mail, mailed = recorder("mail")
     with App(mail, faults=Faults(CrashPoint("mail", "handled"), restart_after=0.01)) as app:
         app.publish(CartItemAdded(cart_id="c-1"))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
     assert len(mailed) == 2
 

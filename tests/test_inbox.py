@@ -114,11 +114,11 @@ class Meeting:
             self.seen.add(delivery.id)
             delivery.message.duplicate()
         if not self.met.is_set():
-            self.barrier.wait(15)
+            self.barrier.wait(60)
 
     def wait(self):
         for _ in range(2):
-            assert self.begun.acquire(timeout=15)
+            assert self.begun.acquire(timeout=60)
         self.met.set()
 
 
@@ -245,7 +245,7 @@ def test_two_deliveries_of_one_event_at_the_same_time_apply_it_once(carts, inbox
         for app in apps:
             ended.enter_context(app)
         for app in apps:
-            app.wait_until_idle()
+            app.wait_until_idle(60)
 
     assert (carts.quantities["a"], carts.calls["cart"]) == (3, 1)
     assert sorted(outcome for app in apps for outcome in outcomes(app)) == ["duplicate", "handled"]
@@ -264,7 +264,7 @@ def test_a_delivery_that_waits_too_long_for_the_first_is_given_back_and_is_a_dup
     apps[0].publish(put(3))
     with apps[0], apps[1]:
         for app in apps:
-            app.wait_until_idle()
+            app.wait_until_idle(60)
         errors = [str(error) for app in apps for error in app._running.servers["cart"].errors]
 
     found = Counter(outcome for app in apps for outcome in outcomes(app))
@@ -279,7 +279,7 @@ def test_four_threads_of_one_component_and_two_components_on_one_file_apply_each
     app = App(*(carts.component(name, concurrency=4) for name in names), faults=Faults(duplicate=0.3))
     app.publish_many(put(1, "ab"[number % 2]) for number in range(400))
     with app:
-        app.wait_until_idle(30)
+        app.wait_until_idle(60)
 
     assert carts.quantities == {"a": 400, "b": 400}
     assert carts.calls == {"cart": 400, "stock": 400}
@@ -292,7 +292,7 @@ def test_a_locked_database_is_told_and_its_event_is_tried_again_however_often(ca
         with locked(carts.path):
             app.publish(put(3))
             until(lambda: outcomes(app).count("retried") == 2)
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         errors = app._running.servers["cart"].errors
 
         assert (
@@ -328,7 +328,7 @@ def test_a_database_that_cannot_be_opened_is_told_before_anything_is_taken(carts
         app.start()
     with app:
         app.publish(put(3))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
     assert carts.quantities["a"] == 3
 
 
@@ -350,7 +350,7 @@ def test_a_full_disk_in_the_middle_of_a_handler_is_no_failure_of_the_handler(car
         assert carts.ids == set()
         with inbox.open().lock:
             database.execute(f"PRAGMA max_page_count={pages + 1000}")
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         assert app.dead_letters() == []
     assert len(carts.quantities) == 3
 

@@ -213,7 +213,7 @@ def test_a_header_whose_name_is_no_text_does_not_end_a_consumer(url):
         app.publish(added(1))
         publish_with_a_header_that_has_no_name(url, app.bus.link.log)
         app.publish(added(2))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         assert [event.product_id for event in mailed] == ["1", "2"]
         assert [dead.reason for dead in app.dead_letters("mail")] == ["malformed"]
         assert len(list(app.bus.link.replay())) == 3
@@ -241,7 +241,7 @@ def test_keys_and_headers_that_are_no_text_are_buried_and_those_that_are_none_ar
         for key, more in ((b"\xff", []), (b"k", [("none", None)]), (b"k", [("ce_id", b"\xff")]), (None, [("no text", b"\xff")])):
             producer.produce(app.bus.link.log, good.body, key=key, headers=[*wire, *more])
         producer.flush()
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
         assert len(mailed) == 1 + 2
         assert [dead.reason for dead in app.dead_letters("mail")] == ["malformed"] * 2
@@ -260,7 +260,7 @@ def test_transactions_leave_gaps_that_are_stepped_over_and_what_was_aborted_is_n
             producer.produce(app.bus.link.log, good.body, headers=wire)
             producer.flush()
             end()
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         assert len(mailed) == 1 + 2
         assert app.backlog("mail") == 0
         until(
@@ -281,13 +281,13 @@ def test_a_message_that_is_as_large_as_the_log_takes_can_be_buried_and_redriven(
         producer.flush()
         assert refused == [None]
         app.publish(added(2))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         assert len(mailed) == 2
         for _ in range(2):
             (dead,) = app.dead_letters("mail")
             assert dead.reason == "malformed"
             app.redrive("mail")
-            app.wait_until_idle()
+            app.wait_until_idle(60)
 
 
 def test_how_large_an_event_may_be_is_said_by_the_topic_and_one_that_is_too_large_takes_no_other_with_it(url):

@@ -88,9 +88,9 @@ def test_trap_1_an_idle_consumer_sleeps_for_a_second_whatever_is_published_meanw
     Transport.Channel = Channel
     side, seen = Side(transport=Transport), []
     side.consume("mail", seen)
-    publisher = threading.Thread(target=lambda: (looked.wait(10), Side(declare=False, of=side).publish()))
+    publisher = threading.Thread(target=lambda: (looked.wait(60), Side(declare=False, of=side).publish()))
     publisher.start()
-    side.connection.drain_events(timeout=10)
+    side.connection.drain_events(timeout=60)
     publisher.join()
     side.connection.release()
 
@@ -155,7 +155,7 @@ def test_trap_4_of_two_consumers_of_a_queue_on_one_connection_the_second_gets_al
     later.cancel()
     side.publish()
     before = side.count("stock")
-    side.connection.drain_events(timeout=1)
+    side.connection.drain_events(timeout=60)
 
     assert (len(first), side.count("mail")) == (0, 1), "the first has a message for its queue, and does not get it"
     assert side.count("stock") == before + 1, "it was given back, so the other subscriber has it again (trap 2), at each turn"
@@ -173,7 +173,7 @@ def test_trap_5_a_handlers_exception_passes_drain_events_and_leaves_its_message_
     side.publish("boom")
 
     with pytest.raises(LookupError, match="boom"):
-        side.connection.drain_events(timeout=1)
+        side.connection.drain_events(timeout=60)
     assert len(side.channel.qos._delivered) == 1
     assert side.count("mail") == 0, "nobody gets it while this channel is open"
 
@@ -186,7 +186,7 @@ def test_trap_5_a_body_that_cannot_be_read_passes_drain_events_too(side, body, c
     side.publish(body, content_type=content_type, content_encoding="binary")
 
     with pytest.raises(error):
-        side.connection.drain_events(timeout=1)
+        side.connection.drain_events(timeout=60)
     assert len(side.channel.qos._delivered) == 1
 
 
@@ -315,7 +315,7 @@ def test_a_body_without_a_type_is_let_through_where_only_json_is_accepted(side):
     seen = []
     side.consume("mail", seen, accept=["json"])
     side.channel.basic_publish(side.channel.prepare_message(b"\x80\x04N.", content_encoding="binary"), side.exchange.name, "cart.added")
-    side.connection.drain_events(timeout=1)
+    side.connection.drain_events(timeout=60)
 
     assert seen[0][0] == b"\x80\x04N."
 

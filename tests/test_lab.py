@@ -35,7 +35,7 @@ def served(course, tmp_path):
     private = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
     command = [sys.executable, "-m", "edakit", "lab", "--solved", "--no-browser", "--port", str(port)]
     with subprocess.Popen(command, env=os.environ | private, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        limit = threading.Timer(60, process.kill)
+        limit = threading.Timer(180, process.kill)
         limit.start()
         printed = []
         for line in process.stdout:
@@ -81,7 +81,7 @@ def test_without_a_wish_a_port_that_is_taken_is_passed_over():
 
 def get(address, path):
     host, port = re.search(r"//([\d.]+):(\d+)/", address).groups()
-    with closing(http.client.HTTPConnection(host, int(port), timeout=30)) as connection:
+    with closing(http.client.HTTPConnection(host, int(port), timeout=120)) as connection:
         connection.request("GET", f"{path}?token={address.partition('token=')[2]}")
         answer = connection.getresponse()
         return answer.status, answer.read().decode()

@@ -40,7 +40,7 @@ def component_that(do):
 
 def until(true):
     """Wait until *true* says so."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -77,15 +77,15 @@ def test_an_app_that_several_threads_use_first_loses_nothing():
 
 
 def test_an_app_that_several_threads_start_is_started_once():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for _ in range(10):
         app = App(recorder("mail")[0])
 
         assert at_once(4, app.start) == []
-        assert threading.active_count() == before + 1
+        assert len(set(threading.enumerate()) - before) == 1
 
         app.close()
-        assert threading.active_count() == before
+        assert set(threading.enumerate()) <= before
 
 
 def test_several_threads_may_stop_an_app_and_close_it(broker):
@@ -114,18 +114,18 @@ def test_a_stop_in_the_middle_of_a_start_stops_all_of_it_or_comes_first():
 
 def test_an_app_that_is_started_while_another_thread_runs_it_goes_on_in_the_background(tmp_path):
     begun, released = threading.Event(), threading.Event()
-    component, ended = component_that(lambda: begun.set() or released.wait(10))
+    component, ended = component_that(lambda: begun.set() or released.wait(60))
     app = App(component, broker=f"sqlite:///{tmp_path}/shop.db")
     app.publish(CartItemAdded(cart_id="c-1"))
     running = threading.Thread(target=app.run_until_idle)
     running.start()
-    begun.wait(10)
+    begun.wait(60)
     threading.Timer(0.05, released.set).start()
 
     app.start()
     running.join()
     app.publish(CartItemAdded(cart_id="c-2"))
-    app.wait_until_idle()
+    app.wait_until_idle(60)
 
     assert ended == [None, None]
     app.close()
@@ -133,12 +133,12 @@ def test_an_app_that_is_started_while_another_thread_runs_it_goes_on_in_the_back
 
 def test_two_threads_cannot_run_an_app_at_the_same_time():
     begun, released = threading.Event(), threading.Event()
-    component, ended = component_that(lambda: begun.set() or released.wait(10))
+    component, ended = component_that(lambda: begun.set() or released.wait(60))
     app = App(component, clock="virtual")
     app.publish(CartItemAdded(cart_id="c-1"))
     running = threading.Thread(target=app.run_until_idle)
     running.start()
-    begun.wait(10)
+    begun.wait(60)
 
     with pytest.raises(VirtualTimeError, match="the app runs already"):
         app.run_until_idle()
@@ -159,7 +159,7 @@ class SlowToOpen(Inbox):
 
     def open(self):
         self.opening.set()
-        self.may_open.wait(10)
+        self.may_open.wait(60)
 
 
 def test_a_handler_that_is_added_while_another_thread_opens_the_app_gets_events():
@@ -167,7 +167,7 @@ def test_a_handler_that_is_added_while_another_thread_opens_the_app_gets_events(
     app = App(mail, Component("stock", inbox=inbox))
     opening = threading.Thread(target=lambda: app.bus)
     opening.start()
-    inbox.opening.wait(10)
+    inbox.opening.wait(60)
     adding = threading.Thread(target=lambda: mail.on(OrderPlaced)(lambda event, context: mailed.append(event)))
     adding.start()
     until(lambda: len(mail.handlers) == 2)
@@ -294,7 +294,7 @@ def test_an_app_of_which_one_component_cannot_be_served_serves_none(tmp_path, ru
 def test_a_publisher_waits_for_room_also_when_another_app_of_its_broker_was_stopped():
     released = threading.Event()
     mail = Component("mail", bound=1, when_full="wait")
-    mail.on(CartItemAdded)(lambda event, context: released.wait(10))
+    mail.on(CartItemAdded)(lambda event, context: released.wait(60))
     with App(mail, broker="memory://shared") as app:
         other = App(recorder("stock")[0], broker="memory://shared").start()
         other.stop()
@@ -305,7 +305,7 @@ def test_a_publisher_waits_for_room_also_when_another_app_of_its_broker_was_stop
 
         app.publish(CartItemAdded(cart_id="c-3"))
 
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         other.close()
 
 
@@ -315,7 +315,7 @@ def test_components_may_be_added_while_another_thread_waits():
     def wait():
         try:
             while not added.is_set():
-                app.wait_until_idle()
+                app.wait_until_idle(60)
                 assert app.failures == {}
                 app.report()
         except BaseException as error:  # noqa: BLE001 (the test asks what it was)
@@ -345,7 +345,7 @@ def test_what_was_acked_before_the_work_is_waited_for(broker):
     with App(mail, stock, broker=broker) as app:
         app.publish(CartItemAdded(cart_id="c-1"))
 
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
         assert len(stocked) == 1
 

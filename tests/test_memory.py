@@ -41,7 +41,7 @@ def test_kombus_own_producer_and_consumer_work_on_it(broker):
         _, producer = declared(connection, "mail")
         producer.publish({"quantity": 2}, routing_key="cart.item.added")
         with kombu.Consumer(connection, kombu.Queue("mail"), callbacks=[lambda body, message: (seen.append(body), message.ack())], accept=["json"]):
-            connection.drain_events(timeout=1)
+            connection.drain_events(timeout=60)
 
     assert seen == [{"quantity": 2}]
     assert len(broker.queue("mail")) == 0
@@ -185,17 +185,19 @@ def test_a_queue_with_arguments_that_nobody_would_heed_is_refused(broker):
 
 
 def test_a_publisher_wakes_a_waiting_consumer(broker):
-    seen = []
+    seen, published = [], []
     with connect(broker) as connection, connect(broker) as other:
         _, producer = declared(connection, "mail")
         with kombu.Consumer(other, kombu.Queue("mail"), callbacks=[lambda body, message: seen.append(time.perf_counter())], accept=["json"]):
-            waiting = threading.Thread(target=lambda: other.drain_events(timeout=5))
-            waiting.start()
-            before = time.perf_counter()
-            producer.publish([1], routing_key="cart.added")
-            waiting.join()
+            for _ in range(5):
+                waiting = threading.Thread(target=lambda: other.drain_events(timeout=20))
+                waiting.start()
+                published.append(time.perf_counter())
+                producer.publish([1], routing_key="cart.added")
+                waiting.join()
 
-    assert seen[0] - before < 0.5, "kombu's own sleeps for a second here"
+    waits = sorted(after - before for before, after in zip(published, seen, strict=True))
+    assert waits[2] < 0.5, "kombu's own sleeps for a second here"
 
 
 def test_drain_events_times_out(broker):
@@ -210,12 +212,12 @@ def test_prefetch_limits_what_is_handed_out(broker):
         for number in range(3):
             producer.publish(number, routing_key="cart.added")
         with kombu.Consumer(channel, kombu.Queue("mail"), callbacks=[lambda body, message: seen.append(message)], accept=["json"], prefetch_count=2):
-            connection.drain_events(timeout=1)
-            connection.drain_events(timeout=1)
+            connection.drain_events(timeout=60)
+            connection.drain_events(timeout=60)
             with pytest.raises(TimeoutError):
                 connection.drain_events(timeout=0.01)
             seen[0].ack()
-            connection.drain_events(timeout=1)
+            connection.drain_events(timeout=60)
 
     assert len(seen) == 3
 
@@ -266,7 +268,7 @@ def test_a_full_queue_that_waits_lets_the_publishing_thread_go_on_when_there_is_
         time.sleep(0.001)
     with broker.lock:
         queue.pop()
-    publisher.join(5)
+    publisher.join(60)
 
     assert not publisher.is_alive()
     assert len(queue) == 1

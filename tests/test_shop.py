@@ -352,7 +352,7 @@ def test_the_shop_runs_in_real_time_too():
     with build_shop(takes={}) as shop:
         shop.send(ADD_TWO_MUGS)
         shop.send(CHECK_OUT)
-        confirmed = shop.wait_for(OrderConfirmed, timeout=5)
+        confirmed = shop.wait_for(OrderConfirmed, timeout=60)
 
     assert confirmed.order_id == "o-c-1-1"
 

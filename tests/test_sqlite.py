@@ -60,7 +60,7 @@ def test_kombus_own_producer_and_consumer_work_on_it(path):
         _, producer = declared(connection, "mail")
         producer.publish({"quantity": 2}, routing_key="cart.item.added")
         with kombu.Consumer(other, kombu.Queue("mail"), callbacks=[lambda body, message: (seen.append(body), message.ack())], accept=["json"]):
-            other.drain_events(timeout=1)
+            other.drain_events(timeout=60)
             with pytest.raises(TimeoutError):
                 other.drain_events(timeout=0.01)
 
@@ -137,12 +137,12 @@ def test_prefetch_limits_what_is_handed_out(path):
         for number in range(3):
             producer.publish(number, routing_key="cart.added")
         with kombu.Consumer(channel, kombu.Queue("mail"), callbacks=[lambda body, message: seen.append(message)], accept=["json"], prefetch_count=2):
-            connection.drain_events(timeout=1)
-            connection.drain_events(timeout=1)
+            connection.drain_events(timeout=60)
+            connection.drain_events(timeout=60)
             with pytest.raises(TimeoutError):
                 connection.drain_events(timeout=0.01)
             seen[0].ack()
-            connection.drain_events(timeout=1)
+            connection.drain_events(timeout=60)
 
     assert len(seen) == 3
 
@@ -197,6 +197,7 @@ def test_fanout_default_exchange_purge_and_bounds(path):
 
 
 def test_a_publisher_waits_for_room_that_another_process_makes(url):
+    url = url.replace("lease=0.4", "lease=10")  # on a busy machine a short one may be over
     bus, other = Bus(url), Bus(f"{url}&sync=full")  # another mode: another connection to the file, as from another process
     queue(bus, bound=2, when_full="wait")
     with taker(other, prefetch=1) as slow:
@@ -217,7 +218,7 @@ def test_a_publisher_waits_for_room_that_another_process_makes(url):
     before = time.monotonic()
     with pytest.raises(QueueFullError):
         bus.publish(added(3))
-    assert time.monotonic() - before < 5, "nobody takes: nobody would make room"
+    assert time.monotonic() - before < 20, "nobody takes: nobody would make room"
     bus.close()
     other.close()
 
@@ -236,24 +237,24 @@ def test_a_full_queue_drops_its_oldest_event_and_none_that_its_key_waits_for(url
 
 
 def test_opening_and_closing_leaves_one_file_and_no_thread(path):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with connect(path) as connection:
         channel, producer = declared(connection, "mail")
         producer.publish("x", routing_key="cart.a")
         channel.basic_get("mail")
-        assert threading.active_count() == before + 1
+        assert len(set(threading.enumerate()) - before) == 1
 
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert [file.name for file in Path(path).parent.iterdir()] == ["shop.db"]
     assert not File.opened
 
 
 def test_no_thread_runs_when_nobody_takes(url):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     bus = Bus(url)
     queue(bus)
     bus.publish(added(1))
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     bus.close()
 
 
@@ -270,7 +271,7 @@ def test_a_lease_is_renewed_while_a_handler_works_longer_than_it_lasts(url):
         until(lambda: seen)
         with taker(other) as rival:
             assert rival.take(0.8) is None, "the lease of 0.4 s was renewed"
-        app.wait_until_idle()
+        app.wait_until_idle(60)
     other.close()
 
     assert len(seen) == 1
@@ -496,7 +497,7 @@ def test_a_finalizer_in_the_middle_of_a_transaction_does_not_wait_for_who_waits_
     waiting = threading.Thread(target=taking.subscription.get, daemon=True)
     transaction = threading.Thread(target=bus.link.file.write, args=[finalizer], daemon=True)
     transaction.start()
-    transaction.join(10)
+    transaction.join(60)
 
     assert not transaction.is_alive()
     waiting.join()
@@ -564,14 +565,14 @@ def test_a_locked_file_is_waited_for_then_told_and_nothing_is_lost(path, url, mo
     mail, seen = recorder("mail")
     with App(mail, broker=url) as app:
         app.publish(added(1))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         with locked(path):
             before = time.monotonic()
             with pytest.raises(BrokerError, match="another program has locked it and did not let go; close that program"):
                 app.publish(added(2))
             assert 0.3 <= time.monotonic() - before < 8
         app.publish(added(3))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         letters = app.dead_letters()
 
     assert [event.product_id for event in seen] == ["1", "3"], "what was refused was not published, and the worker goes on"
@@ -617,15 +618,15 @@ def test_a_handler_that_cannot_publish_on_a_full_disk_is_tried_again_and_its_wor
     with App(mail, broker=url) as app:
         connection = app.bus.link.file.connection
         app.publish(added(1))
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count={pages + 10}")
         app.publish(added(2))
         until(lambda: any(row.outcome == "dead" for row in app.trace.deliveries) or len(app.trace.deliveries) > 2)
         connection.execute("PRAGMA max_page_count=100000")
-        app.wait_until_idle()
+        app.wait_until_idle(60)
         app.redrive("mail")
-        app.wait_until_idle()
+        app.wait_until_idle(60)
 
     assert [event.product_id for event in done] == ["1", "2"]
 

@@ -35,7 +35,7 @@ def window():
 def press(window, times):
     for _ in range(times):
         window.press()
-    window._app.wait_until_idle()
+    window._app.wait_until_idle(60)
 
 
 def handled(window):
@@ -56,7 +56,7 @@ def test_what_was_clicked_while_mail_was_off_waits_and_is_handled_when_it_is_on(
     assert handled(window) == {"badge": 5, "best_sellers": 5, "mail": 0}
 
     window.switch("mail", on=True)
-    window._app.wait_until_idle()
+    window._app.wait_until_idle(60)
 
     assert window.lanes[2] == Lane("mail", handled=5)
     assert len(window._app.state.mail.letters) == 5
@@ -90,7 +90,7 @@ def test_the_browser_is_told_when_something_has_changed_and_only_then(window):
     window.observe(note, "state")
     window._receive(window, {"press": "send"}, [])
 
-    assert caught_up.wait(5)
+    assert caught_up.wait(60)
     assert told[-1]["clicks"] == 1
     assert all(one != other for one, other in pairwise(told))
 
@@ -99,7 +99,7 @@ def test_each_button_of_the_browser_does_what_the_method_does(window):
     window._receive(window, {"press": "switch", "lane": "badge", "on": False}, [])
     window._receive(window, {"press": "send"}, [])
     window._receive(window, {"press": "newcomer"}, [])
-    window._app.wait_until_idle()
+    window._app.wait_until_idle(60)
 
     assert window.lanes[0] == Lane("badge", on=False, waiting=1)
     assert window.lanes[3].name == "newcomer"
@@ -140,7 +140,7 @@ def test_a_second_window_onto_the_same_shop_shows_what_has_happened_there():
     press(first, 2)
 
     second = ShopWindow(shop, CLICK, lanes=LANES, newcomer=CartItemAdded)
-    shop.wait_until_idle()
+    shop.wait_until_idle(60)
     shown = handled(second)
     second.close()
 
@@ -157,11 +157,11 @@ def test_a_window_needs_components_that_are_there_and_a_clock_that_runs_by_itsel
 def test_an_event_that_is_handled_now_does_not_wait():
     begun, go_on = threading.Event(), threading.Event()
     shop = small_shop()
-    shop.hooks.on("started", lambda component, _: component == "mail" and (begun.set(), go_on.wait(5)))
+    shop.hooks.on("started", lambda component, _: component == "mail" and (begun.set(), go_on.wait(60)))
     window = ShopWindow(shop, CLICK, lanes=LANES)
     window.press()
     window.press()
-    assert begun.wait(5)
+    assert begun.wait(60)
     mail = window.lanes[2]
     go_on.set()
     window.close()

@@ -84,7 +84,7 @@ def worker(*words, broker, status=0, said=None):
         yield process
         if process.poll() is None:
             process.terminate()
-        assert process.wait(5) == status or status is None
+        assert process.wait(60) == status or status is None
     finally:
         process.kill()
         process.wait()
@@ -96,7 +96,7 @@ def line(process):
     return process.stdout.readline().strip()
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
@@ -114,7 +114,7 @@ def test_a_worker_says_what_it_serves_and_where_and_in_the_end_what_it_did(url):
             until(lambda: not shoppers.bus.outstanding("cart", "orders", "stock", "payment"))
         process.send_signal(signal.SIGTERM)
         assert line(process) == "edakit worker: cart, orders, stock, payment stopped; 6 handled, 0 retried, 0 dead"
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
 
 
 @POSIX
@@ -127,7 +127,7 @@ def test_what_runs_may_finish_and_what_waits_goes_back(url, own, number):
             assert line(process) == "begun"
             outside.publish(own.Told(text="later"))
             process.send_signal(number)
-            assert process.wait(5) == 0
+            assert process.wait(60) == 0
             assert process.stdout.read().splitlines() == ["heard long", "edakit worker: ears stopped; 1 handled, 0 retried, 0 dead"]
             assert outside.bus.backlog("ears") == 1
 
@@ -139,7 +139,7 @@ def test_a_handler_that_does_not_finish_is_left_behind_and_its_event_goes_back(u
         outside.publish(own.Told(text="for ever"))
         assert line(process) == "begun"
         process.terminate()
-        assert process.wait(8) == 1
+        assert process.wait(60) == 1
         assert process.stderr.read() == (
             "edakit worker: a handler did not finish within 4 s (still running: ears); what it had goes back and is handled again\n"
         )
@@ -151,13 +151,13 @@ def test_a_second_ctrl_c_is_the_end_at_once(url, own):
     with worker("radio:ears", broker=url, status=-signal.SIGINT) as process:
         assert "ears ready at" in line(process)
         with App(broker=url) as outside:
-            outside.publish(own.Told(text="long"))
+            outside.publish(own.Told(text="for ever"))
             assert line(process) == "begun"
         process.send_signal(signal.SIGINT)
         # The first one is answered by leaving the second one to the system.
         until(lambda: not _catches(process.pid, signal.SIGINT))
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) == -signal.SIGINT
+        assert process.wait(60) == -signal.SIGINT
         assert process.stdout.read() == ""
 
 
@@ -188,7 +188,7 @@ def test_a_worker_that_can_serve_no_more_says_so_and_ends(url, own):
         assert "ears ready at" in line(process)
         with App(broker=url) as outside:
             outside.publish(own.Told(text="end it all"))
-        assert process.wait(10) == 1
+        assert process.wait(60) == 1
         assert process.stderr.read() == (
             "edakit worker: it can serve no more (ears: BaseException: past all handlers); "
             "what it had not acked goes back, so start it again when that is mended\n"
@@ -204,7 +204,7 @@ def test_a_component_of_ones_own_runs_in_as_many_processes_as_are_started(url, o
 
 @POSIX
 def test_a_second_worker_of_the_shop_stands_by_and_takes_over_what_a_killed_one_kept(url):
-    url += "?lease=0.5"
+    url += "?lease=2"
     with worker("cart", broker=url, status=-signal.SIGKILL) as first, build_shop(components=(), broker=url) as shoppers:
         assert "cart ready at" in line(first)
         with worker("cart", broker=url) as second:
@@ -222,7 +222,7 @@ def test_a_second_worker_of_the_shop_stands_by_and_takes_over_what_a_killed_one_
 
 @POSIX
 def test_of_two_that_stand_by_one_takes_over_and_then_the_other(url, tmp_path):
-    url += "?lease=0.5"
+    url += "?lease=2"
     said = [tmp_path / "second.txt", tmp_path / "third.txt"]
 
     def ready():
@@ -265,7 +265,7 @@ def test_one_process_at_a_time_begins_to_serve_a_component(broker, times, url, r
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert seen == [1] * 3 * times
 

@@ -34,7 +34,7 @@ def test_a_thread_that_was_about_to_sleep_when_it_was_stopped_ends():
     workers = _EndsAsItGoesToSleep()
     workers.start()
 
-    assert workers.stop(timeout=5)
+    assert workers.stop(timeout=60)
     assert workers.ended
     assert workers.server.errors == []
 

@@ -127,7 +127,7 @@ class Notebook:
         """Return what the picture of *widget* consists of, as one text."""
         return widget.evaluate(PICTURE)
 
-    def changes(self, widget, act, seconds=20):
+    def changes(self, widget, act, seconds=60):
         """Do *act*, and wait until the picture of *widget* has become another one, and all of that is shown; fail if it stays as it was."""
         before = self.picture(widget)
         act()
@@ -219,9 +219,11 @@ def running_lab(root, private):
     # Not Lab's usual port: two test runs that begin at the same time would both find it free.
     token, [port] = secrets.token_hex(16), free_ports(1)
     with _server(root, private, token, port) as address, sync_playwright() as playwright:
-        expect.set_options(timeout=20_000)
+        expect.set_options(timeout=60_000)
         browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=FLAGS)
-        yield Lab(root, address, token, browser.new_context(viewport=VIEWPORT))
+        context = browser.new_context(viewport=VIEWPORT)
+        context.set_default_timeout(120_000)  # JupyterLab on a busy machine
+        yield Lab(root, address, token, context)
         browser.close()
 
 
@@ -260,10 +262,10 @@ def _server(root, private, token, port):
             yield address
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
 
 
-def _wait(process, address, log, seconds=60):
+def _wait(process, address, log, seconds=120):
     deadline = time.monotonic() + seconds
     while True:
         try:

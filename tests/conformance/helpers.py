@@ -16,7 +16,7 @@ from edakit.transports.link import EXCHANGE
 from tests.shop_language import CartItemAdded
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 15.0
+PATIENCE = 60.0
 """How long a broker may take before a test fails [s]."""
 
 

@@ -382,7 +382,7 @@ def reaches_from_elsewhere(connect: Connect) -> bool | None:
 exchange = kombu.Exchange({shop.exchange.name!r}, "topic")
 kombu.Producer({how}.channel(), exchange).publish(1, routing_key="cart.added", headers={{stock.TYPE: "cart.added"}})"""
         with _process(code) as running:
-            if running.wait(20) != 0:
+            if running.wait(60) != 0:
                 raise RuntimeError("the other process did not publish")
         return shop.all("mail") == [1]
 

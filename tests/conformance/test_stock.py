@@ -19,13 +19,14 @@ with (ROOT / "data" / "conformance.csv").open(encoding="utf-8") as _file:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
 def test_the_saved_answer_is_what_the_transport_does(question, transport, request):
-    if transport == "kombu filesystem://":
-        answer = asked_apart(question, transport)
-    else:
-        addresses = {name: request.getfixturevalue(name) for name in (NEEDS.get(transport),) if name}
-        answer = ask(question, transport, addresses)
+    saved = SAVED[question.__doc__.strip()][transport]
+    addresses = {name: request.getfixturevalue(name) for name in (NEEDS.get(transport),) if name}
+    for _ in range(2):  # another answer is asked for once more: on a busy machine what comes may come too late
+        answer = asked_apart(question, transport) if transport == "kombu filesystem://" else ask(question, transport, addresses)
+        if answer == saved:
+            break
 
-    assert answer == SAVED[question.__doc__.strip()][transport], "make it again with: python -m tests.conformance"
+    assert answer == saved, "make it again with: python -m tests.conformance"
 
 
 def asked_apart(question, transport):
