@@ -80,7 +80,7 @@ lint: $(STAMP)
 JOBS := 2
 test: lint
 	EDAKIT_PROGRESS=0 $(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder \
-		--nbval --nbval-current-env --nbval-cell-timeout 60 tests $(wildcard notebooks) $(ARGS)
+		--nbval --nbval-current-env --nbval-cell-timeout 180 tests $(wildcard notebooks) $(ARGS)
 
 chaos: $(STAMP)
 	EDAKIT_PROGRESS=0 EDAKIT_CHAOS=full $(RUN) -m pytest -o faulthandler_timeout=1800 --durations=20 tests/chaos $(ARGS)
