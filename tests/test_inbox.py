@@ -270,8 +270,8 @@ def test_a_delivery_that_waits_too_long_for_the_first_is_given_back_and_is_a_dup
     found = Counter(outcome for app in apps for outcome in outcomes(app))
     assert (carts.quantities["a"], carts.calls["cart"]) == (3, 1)
     assert (found["handled"], found["duplicate"], found["dead"]) == (1, 1, 0)
-    assert len(errors) == 1
-    assert "another program has locked it and did not let go" in errors[0]
+    assert errors
+    assert all("another program has locked it and did not let go" in error for error in errors)
 
 
 def test_four_threads_of_one_component_and_two_components_on_one_file_apply_each_event_once(carts):
@@ -291,7 +291,7 @@ def test_a_locked_database_is_told_and_its_event_is_tried_again_however_often(ca
     with app:
         with locked(carts.path):
             app.publish(put(3))
-            until(lambda: outcomes(app).count("retried") == 2)
+            until(lambda: outcomes(app).count("retried") >= 2)
         app.wait_until_idle(60)
         errors = app._running.servers["cart"].errors
 
