@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_output
 from edakit import cli
 from edakit.classroom import copies
 from edakit.classroom.execute import MOST_OUTPUT, NotebookStuckError, execute
+from edakit.classroom.exercises import MIME
 from edakit.classroom.files import read_notebook
 from edakit.classroom.grade import Grade, grade
 from edakit.classroom.rerun import alt_text, code_digest, rerun, tidy
@@ -97,6 +98,21 @@ def test_a_check_that_was_moved_before_its_answer_looks_at_it_all_the_same(cours
     assert [each.points for each in grade(handed_in, course / "notebooks" / "00_first.ipynb")] == [2, 3]
 
 
+def test_an_answer_that_was_written_into_the_cell_of_its_check_counts(course):
+    chapter, _, checked, *others = solved()
+    checked.source = "def two():\n    return 2\n" + checked.source
+    handed_in = save(course / "00_mine.ipynb", chapter, answer("00_1", "# below"), checked, *others)
+
+    assert [each.points for each in grade(handed_in, course / "notebooks" / "00_first.ipynb")] == [2, 3]
+
+
+@pytest.mark.parametrize("forged", ["'x'", "{'exercise': '00.1', 'points': 1000, 'of': 2}"])
+def test_a_verdict_that_an_answer_displays_is_not_that_of_its_check(course, forged):
+    mine = f"def two():\n    display({{'{MIME}': {forged}}}, raw=True)\n    return 3"
+
+    assert [each.points for each in grade(save(course / "00_mine.ipynb", *solved(two=mine)))] == [0, 3]
+
+
 def test_a_name_that_a_student_has_given_to_something_else_is_the_courses_check_again(tmp_path):
     begin = code("from edakit.classroom.checks.ch06 import check_06_1")
     task = answer("06_1", "def wait(rate, takes, variability):\n    return 0.0"), check("06_1", "check_06_1(wait)")
@@ -140,6 +156,34 @@ def test_students_are_told_apart_by_their_folders_and_a_broken_notebook_costs_no
         (bob, "00.2", "3", "3"),
     ]
     assert rows[2]["verdict"].startswith("not graded. odd.ipynb cannot be read as a notebook (")
+
+
+def test_a_notebook_that_removes_and_overwrites_what_lies_beside_it_changes_no_other_grade(course, capsys):
+    careless = "import pathlib\nfor file in pathlib.Path().iterdir():\n    file.unlink()\npathlib.Path('points.csv').write_text('ann,100')"
+    save(course / "in" / "ann.ipynb", code(careless), *solved())
+    save(course / "in" / "bob.ipynb", *solved())
+
+    assert cli.main(["grade", "in", "--csv", "in/points.csv"]) == 0
+
+    assert "2 notebooks" in capsys.readouterr().out
+    rows = list(csv.DictReader((course / "in" / "points.csv").read_text(encoding="utf-8-sig").splitlines()))
+    assert [(Path(row["file"]).name, row["points"]) for row in rows] == [("ann.ipynb", "2"), ("ann.ipynb", "3"), ("bob.ipynb", "2"), ("bob.ipynb", "3")]
+
+
+def test_a_kernel_that_does_not_start_and_metadata_that_no_program_writes_cost_nobody_else(course, capsys):
+    save(course / "in" / "ann" / "00.ipynb", *solved())
+    (course / "in" / "ann" / "ipykernel_launcher.py").write_text("", encoding="utf-8")
+    odd = [*solved()]
+    odd[1].metadata.nbgrader["grade_id"] = []
+    save(course / "in" / "bob" / "00.ipynb", *odd)
+    save(course / "in" / "cai" / "00.ipynb", *solved())
+
+    assert cli.main(["grade", "in"]) == 1
+
+    said = capsys.readouterr()
+    assert "its kernel did not start (kernel died before replying to kernel_info); look for a file beside it with the name of a module" in said.err
+    assert f"{Path('in/bob/00.ipynb')}: not graded. TypeError: " in said.err
+    assert said.out.count("2 of 2 correct, 5 of 5 points.") == 1
 
 
 def test_nobody_is_graded_on_the_broker_of_the_class(course, monkeypatch):
@@ -204,6 +248,15 @@ def test_a_cell_that_runs_or_prints_without_end_is_interrupted_and_the_others_ha
     assert [cell.outputs[-1].get("ename") for cell in done] == ["KeyboardInterrupt", None, "KeyboardInterrupt", None]
     assert [done[number].outputs[0].data["text/plain"] for number in (1, 3)] == ["1", "2"]
     assert sum(len(output.get("text", "")) for output in done[2].outputs) <= MOST_OUTPUT
+
+
+def test_a_check_is_given_the_time_that_it_gives_to_an_answer(tmp_path):
+    slow = "import time\ntime.sleep(3)\n1"
+
+    other, checked = execute(notebook(code(slow), check("00_1", slow)), tmp_path / "slow.ipynb", keep_going=True, cell_seconds=1).cells
+
+    assert other.outputs[-1].ename == "KeyboardInterrupt"
+    assert checked.outputs[0].data["text/plain"] == "1"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")

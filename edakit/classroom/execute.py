@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import copy
 import os
 from collections.abc import Mapping
@@ -17,15 +18,23 @@ from traitlets.config import Config
 
 from edakit.errors import EdakitError
 
-__all__ = ["CELL_SECONDS", "SECONDS", "CellFailedError", "NotebookStuckError", "execute"]
+__all__ = ["CELL_SECONDS", "SECONDS", "CellFailedError", "NotebookStuckError", "execute", "is_graded"]
 
 CELL_SECONDS = 60  # a cell [s]
+CHECK_SECONDS = 130  # the cell of a check, which itself stops an answer that does not end: the most patient one after 120 s [s]
 SECONDS = 300.0  # a whole chapter, whatever its cells say [s]
-GRACE = 30  # for a cell that was told to stop: what it has printed may be much [s]
-LATE = 30  # for what a cell has shown: after one that printed without end, much is still under way [s]
+START = 120  # for the start of a kernel, which takes 2 on an idle machine [s]
+GRACE = 90  # for a cell that was told to stop: what it has printed may be much, and the machine busy [s]
+LATE = 90  # for what a cell has shown: after one that printed without end, much is still under way [s]
 MOST_OUTPUT = 10_000_000  # a cell; the largest picture of a chapter has less than a tenth of it [characters]
 LEFT_OUT = {"MPLBACKEND", "EDAKIT_BROKER"}  # chapters say themselves how to draw, and on which broker they run: that of a class is not for them
 ATTEMPTS = 2  # nbclient missed the end of a cell in 2 of 16 runs of notebooks with widgets
+
+
+def is_graded(cell: Any) -> bool:
+    """Return whether *cell* is a check that gives points."""
+    about = cell.metadata.get("nbgrader")
+    return bool(cell.cell_type == "code" and isinstance(about, dict) and about.get("grade") and not about.get("solution"))
 
 
 class NotebookStuckError(EdakitError):
@@ -66,19 +75,19 @@ def execute(
         path: Where it is from: its folder becomes the current one, its name stands in errors.
         keep_going: Whether the cells after one that failed run too.
         variables: Set in the kernel's environment on top of this one.
-        seconds: When to give up on the whole [s].
-        cell_seconds: When to interrupt a cell [s].
+        seconds: When to give up on the whole [s]; it counts from the first cell, since a busy machine is slow to start a kernel.
+        cell_seconds: When to interrupt a cell that is no check [s].
 
     Raises:
         CellFailedError: a cell raised, and *keep_going* is off.
-        NotebookStuckError: it was still running after *seconds*; a cell would not stop, twice; or the kernel died.
+        NotebookStuckError: it was still running after *seconds*; a cell would not stop, twice; or the kernel died, or did not start.
     """
     environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT} | dict(variables or {})
     for attempt in range(1, ATTEMPTS + 1):
-        client = _client(copy.deepcopy(notebook), path, cell_seconds, keep_going=keep_going)
+        client = _client(copy.deepcopy(notebook), path, seconds, cell_seconds, keep_going=keep_going)
         try:
             with asyncio.Runner(loop_factory=_Loop) as runner:
-                return runner.run(_until(seconds, client, environment))
+                return runner.run(_run(client, environment))
         except CellExecutionError as error:
             raise CellFailedError(path.name, str(error)) from None
         except CellTimeoutError:
@@ -90,21 +99,43 @@ def execute(
             raise NotebookStuckError(path.name, f"its kernel died at {client.at} (out of memory, or a cell that ends the process)") from None
         except NoSuchKernel:
             raise NotebookStuckError(path.name, "there is no Python kernel for Jupyter; install again (make install)") from None
+        except _NoStartError as error:
+            problem = f"its kernel did not start ({error}); look for a file beside it with the name of a module of Python or Jupyter"
+            raise NotebookStuckError(path.name, problem) from None
     raise AssertionError
+
+
+class _NoStartError(Exception):
+    """A kernel ended while it started, or did not answer in time."""
 
 
 class _Client(NotebookClient):
     """A client that interrupts a cell which runs or prints without end, and goes on with the next as after any other error."""
 
     at = "its beginning"
-    seconds = CELL_SECONDS
+    seconds = SECONDS
+    cell_seconds = CELL_SECONDS
+    limit: asyncio.Timeout
     _printed = 0
     _interrupt: asyncio.Future[Any] | None = None
+
+    def patience(self, cell: Any) -> int:
+        """Return when *cell* is interrupted [s]."""
+        return max(self.cell_seconds, CHECK_SECONDS) if is_graded(cell) else self.cell_seconds
+
+    async def async_start_new_kernel_client(self) -> Any:
+        try:
+            return await super().async_start_new_kernel_client()
+        except RuntimeError as error:
+            atexit.unregister(self._cleanup_kernel)  # nbclient, which has done so already, would do it again, and fail
+            raise _NoStartError(str(error).lower()) from None
+        finally:
+            self.limit.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
     async def async_execute_cell(self, cell: Any, *where: Any, **options: Any) -> Any:
         self.at = f"the cell that begins with `{next(iter(cell.source.strip().splitlines()), '')[:80]}`"
         self._printed = 0
-        alarm = asyncio.get_running_loop().call_later(self.seconds, self._stop_cell)
+        alarm = asyncio.get_running_loop().call_later(self.patience(cell), self._stop_cell)
         try:
             return await super().async_execute_cell(cell, *where, **options)
         finally:
@@ -122,11 +153,11 @@ class _Client(NotebookClient):
         self._interrupt = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))  # type: ignore[union-attr]  # a cell runs in a kernel
 
 
-def _client(notebook: Any, path: Path, seconds: int, *, keep_going: bool) -> _Client:
+def _client(notebook: Any, path: Path, seconds: float, cell_seconds: int, *, keep_going: bool) -> _Client:
     client = _Client(
         notebook,
         kernel_name="python3",
-        timeout=seconds + GRACE,
+        startup_timeout=START,
         iopub_timeout=LATE,
         raise_on_iopub_timeout=True,  # otherwise the output is left out, and its exercise not graded
         allow_errors=keep_going,
@@ -137,7 +168,8 @@ def _client(notebook: Any, path: Path, seconds: int, *, keep_going: bool) -> _Cl
         resources={"metadata": {"path": str(path.parent)}},
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # otherwise each kernel warns that other users of this machine could listen
     )
-    client.seconds = seconds
+    client.timeout_func = lambda cell: client.patience(cell) + GRACE
+    client.seconds, client.cell_seconds = seconds, cell_seconds
     return client
 
 
@@ -149,14 +181,13 @@ class _Loop(asyncio.SelectorEventLoop):
         raise NotImplementedError
 
 
-async def _until(seconds: float, client: NotebookClient, environment: Mapping[str, str]) -> Any:
-    deadline = asyncio.get_running_loop().time() + seconds
+async def _run(client: _Client, environment: Mapping[str, str]) -> Any:
     run = asyncio.ensure_future(client.async_execute(env=environment))
     run.add_done_callback(lambda done: done.cancelled() or done.exception())  # after Ctrl-C nobody else asks how it ended, and asyncio would complain
     try:
-        return await asyncio.wait_for(run, seconds)
-    except DeadKernelError:
-        # nbclient may notice the end of its kernel before it notices that it was told to end it.
-        if asyncio.get_running_loop().time() < deadline:
-            raise
-        raise TimeoutError from None
+        async with asyncio.timeout(None) as client.limit:
+            await asyncio.wait([run])  # not run itself: nbclient takes its own cancellation for the end of the kernel
+    finally:
+        run.cancel()
+        await asyncio.wait([run])  # until its kernel has ended
+    return run.result()

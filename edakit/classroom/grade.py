@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edakit.classroom.execute import SECONDS, execute
+from nbformat.v4 import new_code_cell
+
+from edakit.classroom.copies import student_copy
+from edakit.classroom.execute import SECONDS, execute, is_graded
 from edakit.classroom.exercises import MIME
 from edakit.classroom.files import read_notebook
 from edakit.errors import EdakitError
 
-__all__ = ["Grade", "NoExercisesError", "grade", "graded_cell", "is_graded", "restore", "sources", "which_chapter"]
+__all__ = ["Grade", "NoExercisesError", "grade", "graded_cell", "restore", "sources", "which_chapter"]
 
 MOST_WORDS = 600  # of a verdict: an error may quote anything [characters]
 
@@ -49,7 +52,7 @@ class Grade:
     says: str
 
 
-def grade(path: Path, solved: Path | None = None, *, seconds: float = SECONDS) -> list[Grade]:
+def grade(path: Path, solved: Path | None = None, *, notebook: Any = None, seconds: float = SECONDS) -> list[Grade]:
     """Run the notebook at *path*, with the checks as the solved chapter has them, and return what each exercise got, by number.
 
     It runs with the rights of this process. What it leaves in its kernel can deceive a check: this counts points, and does not guard an exam.
@@ -57,6 +60,7 @@ def grade(path: Path, solved: Path | None = None, *, seconds: float = SECONDS) -
     Args:
         path: What a student handed in; it is not changed.
         solved: The chapter that it was copied from; None grades with the checks that it has.
+        notebook: What was in the file, where it has been read already.
         seconds: When to give up on the whole notebook [s].
 
     Raises:
@@ -64,7 +68,7 @@ def grade(path: Path, solved: Path | None = None, *, seconds: float = SECONDS) -
         NoExercisesError: nothing is graded in it.
         NotebookStuckError: it did not come to its end.
     """
-    notebook = read_notebook(path)
+    notebook = read_notebook(path) if notebook is None else notebook
     if solved is not None:
         restore(notebook, read_notebook(solved))
     if not any(map(is_graded, notebook.cells)):
@@ -102,19 +106,13 @@ def _about(cell: Any) -> Any:
     return about if isinstance(about, dict) else {}
 
 
-def is_graded(cell: Any) -> bool:
-    """Return whether *cell* is a check that gives points."""
-    about = _about(cell)
-    return bool(cell.cell_type == "code" and about.get("grade") and not about.get("solution"))
-
-
 def restore(notebook: Any, solved: Any) -> None:
     """Put the graded cells of *solved* into *notebook*, in place: those that were changed, copied, lost, or moved before their answer.
 
-    Each imports the course's checks again, whatever has got their names meanwhile.
+    Each imports the course's checks again, whatever has got their names meanwhile. What a student wrote into one runs before it: it may be the answer.
     """
     imports = "".join(f"{line}\n" for cell in solved.cells if cell.cell_type == "code" for line in _CHECKS.findall(cell.source))
-    missing, answer_of, answer = {}, {}, ""
+    missing, answer_of, answer, given = {}, {}, "", sources(solved) | sources(student_copy(solved))
     for cell in copy.deepcopy(solved).cells:
         if is_graded(cell):
             cell.source = imports + cell.source
@@ -127,7 +125,10 @@ def restore(notebook: Any, solved: Any) -> None:
         if not is_graded(cell):
             kept.append(cell)
             seen.add(name)
-        elif name in missing and answer_of[name] in seen:
+            continue
+        if cell.source.strip() not in given:
+            kept.append(new_code_cell(cell.source))  # type: ignore[no-untyped-call]
+        if name in missing and answer_of[name] in seen:
             kept.append(missing.pop(name))
     notebook.cells = [*kept, *missing.values()]
 
@@ -140,13 +141,13 @@ def graded_cell(cell: Any, before: str = "") -> Grade:
         before: The error of the cells before it, which may be why.
     """
     about = cell.metadata.nbgrader
-    for output in cell.outputs:
-        verdict = output.get("data", {}).get(MIME)
-        if verdict:
-            return Grade(verdict["exercise"], verdict["points"], verdict["of"], _words(output.data["text/plain"]))
+    number, full = str(about.get("grade_id", "?")).removeprefix("check_").replace("_", "."), int(about.get("points", 0))
+    # What the cell ends with is the check's; what an answer has displayed meanwhile is not.
+    results = [output.data for output in cell.outputs if output.output_type == "execute_result" and isinstance(output.data.get(MIME), dict)]
+    if results:
+        return Grade(number, full if results[-1][MIME].get("points") == full else 0, full, _words(str(results[-1].get("text/plain", ""))))
     why = "; before it: ".join(filter(None, (_error(cell) or "the check gave no verdict", before)))
-    number = str(about.get("grade_id", "?")).removeprefix("check_").replace("_", ".")
-    return Grade(number, 0, int(about.get("points", 0)), _line(f"not yet: {why}"))
+    return Grade(number, 0, full, _line(f"not yet: {why}"))
 
 
 def _error(cell: Any) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ __all__ = ["add_arguments", "run"]
 
 FULL = 100.0  # [%]
 COLUMNS = ("file", "exercise", "points", "of", "verdict")
-
-Writer = Callable[[Iterable[Any]], object]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.least <= FULL:
         raise InvalidValueError("--min", arguments.least, "a share from 0 to 100 [%]")
     known = _known(arguments.source)
-    with ExitStack() as stack:
-        write: Writer = lambda _: None  # noqa: E731
-        if arguments.csv is not None:
-            # With its mark a spreadsheet knows that it is UTF-8.
-            file = stack.enter_context(arguments.csv.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="", buffering=1))
-            write = csv.writer(file).writerow
-        write(COLUMNS)
-        found = {path: _report(path, known, arguments.timeout, write) for path in _notebooks(arguments.files)}
+    # A notebook may change or remove whatever its user can: all are read before the first one runs, and the table is written anew after each.
+    handed_in = {path: _read(path) for path in _notebooks(arguments.files)}
+    found: dict[Path, list[Grade] | None] = {}
+    rows: list[tuple[object, ...]] = [COLUMNS]
+    _save(rows, arguments.csv)
+    for path, notebook in handed_in.items():
+        found[path] = _report(path, notebook, known, arguments.timeout, rows)
+        _save(rows, arguments.csv)
     if len(found) > 1:
         print(_overview(found))
     return 0 if all(grades is not None and _points(grades) >= _full(grades) * arguments.least / FULL for grades in found.values()) else 1
@@ -80,22 +77,43 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _report(path: Path, known: Mapping[Path, set[str]], seconds: float, write: Writer) -> list[Grade] | None:
-    """Grade one notebook and print what it got; None if it cannot be graded. Whatever is wrong with it, the next one has its turn."""
+def _read(path: Path) -> Any:
+    """Return the notebook at *path*, or the error that says why there is none."""
     try:
-        solved = which_chapter(read_notebook(path), known)
-        if solved is None:
-            raise NoExercisesError(path.name)
-        grades = grade(path, solved, seconds=seconds)
+        return read_notebook(path)
     except EdakitError as error:
-        print(f"{path}: not graded. {error}", file=sys.stderr, flush=True)
-        write((path, "", "", "", f"not graded. {error}"))
+        return error
+
+
+def _report(path: Path, notebook: Any, known: Mapping[Path, set[str]], seconds: float, rows: list[tuple[object, ...]]) -> list[Grade] | None:
+    """Grade one notebook, print what it got and add it to *rows*; None if it cannot be graded. Whatever is wrong with it, the next one has its turn."""
+    try:
+        grades = _graded(path, notebook, known, seconds)
+    except Exception as error:  # noqa: BLE001 (what was handed in may be wrong in any way)
+        why = f"not graded. {error if isinstance(error, EdakitError) else f'{type(error).__name__}: {error}'}"
+        print(f"{path}: {why}", file=sys.stderr, flush=True)
+        rows.append((path, "", "", "", why))
         return None
-    rows = [(each.exercise, each.points, each.full, each.says) for each in grades]
-    print(Table(("exercise", "points", "of", "verdict"), rows, title=str(path), says=_says(grades)), flush=True)
-    for row in rows:
-        write((path, *row))
+    points = [(each.exercise, each.points, each.full, each.says) for each in grades]
+    print(Table(("exercise", "points", "of", "verdict"), points, title=str(path), says=_says(grades)), flush=True)
+    rows.extend((path, *row) for row in points)
     return grades
+
+
+def _graded(path: Path, notebook: Any, known: Mapping[Path, set[str]], seconds: float) -> list[Grade]:
+    if isinstance(notebook, EdakitError):
+        raise notebook
+    solved = which_chapter(notebook, known)
+    if solved is None:
+        raise NoExercisesError(path.name)
+    return grade(path, solved, notebook=notebook, seconds=seconds)
+
+
+def _save(rows: Iterable[Iterable[object]], table: Path | None) -> None:
+    if table is not None:
+        # With its mark a spreadsheet knows that it is UTF-8.
+        with table.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
+            csv.writer(file).writerows(rows)
 
 
 def _overview(found: Mapping[Path, list[Grade] | None]) -> Table:
