@@ -117,6 +117,7 @@ class _Client(NotebookClient):
     cell_seconds = CELL_SECONDS
     limit: asyncio.Timeout
     _printed = 0
+    _alarm: asyncio.TimerHandle
     _interrupt: asyncio.Future[Any] | None = None
 
     def patience(self, cell: Any) -> int:
@@ -135,11 +136,11 @@ class _Client(NotebookClient):
     async def async_execute_cell(self, cell: Any, *where: Any, **options: Any) -> Any:
         self.at = f"the cell that begins with `{next(iter(cell.source.strip().splitlines()), '')[:80]}`"
         self._printed = 0
-        alarm = asyncio.get_running_loop().call_later(self.patience(cell), self._stop_cell)
+        self._alarm = asyncio.get_running_loop().call_later(self.patience(cell), self._stop_cell)
         try:
             return await super().async_execute_cell(cell, *where, **options)
         finally:
-            alarm.cancel()
+            self._alarm.cancel()
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
         before, self._printed = self._printed, self._printed + len(str(msg["content"]))
@@ -150,7 +151,10 @@ class _Client(NotebookClient):
         return None
 
     def _stop_cell(self) -> None:
-        self._interrupt = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))  # type: ignore[union-attr]  # a cell runs in a kernel
+        # Once a cell: a second interrupt could come while the kernel tells of the first, and nobody would be told of either.
+        if not self._alarm.cancelled():
+            self._alarm.cancel()
+            self._interrupt = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))  # type: ignore[union-attr]  # a cell runs in a kernel
 
 
 def _client(notebook: Any, path: Path, seconds: float, cell_seconds: int, *, keep_going: bool) -> _Client:
