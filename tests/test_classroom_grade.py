@@ -170,6 +170,14 @@ def test_a_notebook_that_removes_and_overwrites_what_lies_beside_it_changes_no_o
     assert [(Path(row["file"]).name, row["points"]) for row in rows] == [("ann.ipynb", "2"), ("ann.ipynb", "3"), ("bob.ipynb", "2"), ("bob.ipynb", "3")]
 
 
+def test_an_edakit_that_lies_beside_a_notebook_is_not_the_courses(course, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    handed_in = save(course / "in" / "00_mine.ipynb", *solved())
+    (course / "in" / "edakit.py").write_text("", encoding="utf-8")
+
+    assert [each.points for each in grade(handed_in)] == [2, 3]
+
+
 def test_a_kernel_that_does_not_start_and_metadata_that_no_program_writes_cost_nobody_else(course, capsys):
     save(course / "in" / "ann" / "00.ipynb", *solved())
     (course / "in" / "ann" / "ipykernel_launcher.py").write_text("", encoding="utf-8")

@@ -83,6 +83,8 @@ def execute(
         NotebookStuckError: it was still running after *seconds*; a cell would not stop, twice; or the kernel died, or did not start.
     """
     environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT} | dict(variables or {})
+    # Otherwise a folder or file beside the notebook that is called edakit would be taken for the course's.
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), environment.get("PYTHONPATH"))))
     for attempt in range(1, ATTEMPTS + 1):
         client = _client(copy.deepcopy(notebook), path, seconds, cell_seconds, keep_going=keep_going)
         try:
