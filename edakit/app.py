@@ -68,11 +68,13 @@ class App:
         expect("faults", faults, Faults | None, "Faults(…), such as Faults(duplicate=0.1)")
         whole("max_body", max_body)
         self.name = name or "app"
-        self._faults, self._max_body, self.seed = faults, max_body, seed
+        self._faults, self._max_body = faults, max_body
         self._running: Running | None = None
         self._paused: set[str] = set()
         self._dead: dict[str, list[DeadLetter]] = {}
-        self._closed, self._lock = False, threading.RLock()
+        self._closed = False
+        self._lock = threading.RLock()
+        self.seed = seed
         self.broker = broker if broker is not None else os.environ.get("EDAKIT_BROKER") or "memory://"
         self.configure(clock="wall" if clock is None else clock)
         for component in components:
@@ -132,7 +134,8 @@ class App:
         return self._running
 
     def _begin(self) -> Running:
-        bus = Bus(self.broker, clock=self.clock, seed=self.seed if self.clock.virtual else None, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
+        seed = self.seed if self.clock.virtual else None
+        bus = Bus(self.broker, clock=self.clock, seed=seed, trace=self.trace, hooks=self.hooks, max_body=self._max_body)
         running = Running(bus, self.seed, self._paused)
         try:
             for component in self.components.values():

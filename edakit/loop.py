@@ -48,7 +48,8 @@ class EventLoop:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.clock, self.ended = clock, False
+        self.clock = clock
+        self.ended = False
         self.servers: dict[str, Server] = {}
         # One entry for each event that a component may have to look at: what keeps the order of publication across components.
         self._ready: deque[Server] = deque()

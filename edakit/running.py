@@ -31,10 +31,11 @@ class Running:
     """
 
     def __init__(self, bus: Bus, seed: int, paused: set[str]) -> None:
-        self.bus, self.seed, self.paused, self.background = bus, seed, paused, False
+        self.bus, self.seed, self.paused = bus, seed, paused
         self.loop: EventLoop | None = None
         self.servers: dict[str, Server] = {}
         self.workers: dict[str, Workers] = {}
+        self.background = False
         self._randoms: dict[str, Random] = {}
         self._ending: list[Workers] = []
         self._changing = threading.RLock()  # held by who makes or removes workers, so that a stop finds all of a start or none

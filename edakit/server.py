@@ -40,18 +40,21 @@ class Server:
 
     def __init__(self, component: Component, bus: Bus, random: Random, sleeper: Callable[[float], Awaitable[None]], paused: Container[str] = ()) -> None:
         self.component, self.bus, self.random, self.sleeper, self.paused = component, bus, random, sleeper, paused
-        self.name, self.hooks, self.trace, self.now_ns = component.name, bus.hooks, bus.trace, bus.clock.now_ns
+        self.name = component.name
+        self.hooks, self.trace, self.now_ns = bus.hooks, bus.trace, bus.clock.now_ns
         if component.inbox is not None:
             component.inbox.open()
         self.subscription = bus.subscribe(component.name, component.prefetch)
         self.free = list(range(component.concurrency))
         self.retrying, self.raising = True, False
-        self.errors, self.unburied = list[BaseException](), list[BrokerError]()
+        self.errors: list[BaseException] = []
+        self.unburied: list[BrokerError] = []
         self.wake_at: Callable[[int], None] = lambda due_ns: None  # noqa: ARG005 (nobody waits)
         self.keys = _Keys() if component.order == "per key" else None
         self._under_way: dict[tuple[str, str], Delivery] = {}
-        self.begun, self.ended, self._lock = 0, 0, threading.Lock()
+        self.begun = self.ended = 0
         self._early: set[Delivery] = set()
+        self._lock = threading.Lock()
 
     def receive(self) -> Delivery | None:
         """Take the next event that a handler is waiting for; settle on the way what none is. None: nothing is there, or prefetch is used up."""

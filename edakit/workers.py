@@ -20,7 +20,8 @@ class Workers:
     """Threads that serve one component until they are stopped."""
 
     def __init__(self, server: Server, size: int = 1) -> None:
-        self.server, self.stopping = server, False
+        self.server = server
+        self.stopping = False
         self._threads = [threading.Thread(target=self._run, args=(n,), name=f"{server.name}-{n}", daemon=True) for n in range(size)]
 
     def start(self) -> None:
