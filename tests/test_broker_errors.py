@@ -115,22 +115,9 @@ def nothing_lost(url):
 # Not running
 
 
-def test_a_broker_that_does_not_run_or_is_not_one_is_told_in_time_by_each_address():
-    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        nobody, port = free_ports(1)[0], silent.getsockname()[1]
-        all_told(
-            {
-                f"amqp://user:not-it@127.0.0.1:{nobody}/shop": r"it does not answer .*refused.*; start it \(edakit brokers up rabbitmq\), or correct host",
-                f"amqp://user:not-it@127.0.0.1:{port}/shop": r"it does not answer \(the broker did not answer in time\); start it",
-                "amqp://user:not-it@no-such-host.invalid/": "it does not answer .*; start it .*, or correct host and port in the URL",
-                f"kafka://127.0.0.1:{nobody}": r"did not answer within 10 s .*refused.*; start it \(edakit brokers up kafka\), or correct the address",
-                f"kafka://127.0.0.1:{port}": "did not answer within 10 s .*; start it",
-                "kafka://no-such-host.invalid": "its host cannot be found .*; correct the address",
-            }
-        )
-
-
-def test_a_name_server_that_does_not_answer_is_waited_for_within_bounds(monkeypatch):
+@pytest.fixture
+def slow_name_server(monkeypatch):
+    """The name slow.invalid is not resolved, and nobody says so before the test is over."""
     ask, ended = socket.getaddrinfo, threading.Event()
 
     def never(host, *arguments, **options):
@@ -140,13 +127,26 @@ def test_a_name_server_that_does_not_answer_is_waited_for_within_bounds(monkeypa
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", never)
-    all_told(
-        {
-            "amqp://user:not-it@slow.invalid/": "the name 'slow.invalid' could not be resolved within 4 s.*; start it",
-            "kafka://slow.invalid": "the name 'slow.invalid' could not be resolved within 4 s.*; correct the address",
-        }
-    )
+    yield
     ended.set()
+
+
+@pytest.mark.usefixtures("slow_name_server")
+def test_a_broker_that_does_not_run_or_is_not_one_is_told_in_time_by_each_address():
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        nobody, port = free_ports(1)[0], silent.getsockname()[1]
+        all_told(
+            {
+                f"amqp://user:not-it@127.0.0.1:{nobody}/shop": r"it does not answer .*refused.*; start it \(edakit brokers up rabbitmq\), or correct host",
+                f"amqp://user:not-it@127.0.0.1:{port}/shop": r"it does not answer \(the broker did not answer in time\); start it",
+                "amqp://user:not-it@no-such-host.invalid/": "it does not answer .*; start it .*, or correct host and port in the URL",
+                "amqp://user:not-it@slow.invalid/": "the name 'slow.invalid' could not be resolved within 4 s.*; start it",
+                f"kafka://127.0.0.1:{nobody}": r"did not answer within 10 s .*refused.*; start it \(edakit brokers up kafka\), or correct the address",
+                f"kafka://127.0.0.1:{port}": "did not answer within 10 s .*; start it",
+                "kafka://no-such-host.invalid": "its host cannot be found .*; correct the address",
+                "kafka://slow.invalid": "the name 'slow.invalid' could not be resolved within 4 s.*; correct the address",
+            }
+        )
 
 
 def test_an_address_of_another_kind_of_broker_is_told_in_time(rabbit):

@@ -251,7 +251,7 @@ def test_a_cell_that_runs_or_prints_without_end_is_interrupted_and_the_others_ha
     endless = "import time\nwhile True: time.sleep(0.01)"
     chatty = "while True: print('x' * 10_000)"
 
-    done = execute(notebook(code(endless), code("1"), code(chatty), code("2")), tmp_path / "endless.ipynb", keep_going=True, cell_seconds=5).cells
+    done = execute(notebook(code(endless), code("1"), code(chatty), code("2")), tmp_path / "endless.ipynb", keep_going=True, cell_seconds=3).cells
 
     assert [cell.outputs[-1].get("ename") for cell in done] == ["KeyboardInterrupt", None, "KeyboardInterrupt", None]
     assert [done[number].outputs[0].data["text/plain"] for number in (1, 3)] == ["1", "2"]

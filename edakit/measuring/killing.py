@@ -32,7 +32,7 @@ PATIENCE: Final = 60.0
 LEASE: Final = 1.0
 """How long `sqlite://` hides what a dead process had [s]: short, so that nobody has to wait, and long enough for a busy machine to renew it."""
 
-SILENCE: Final = 4 * LEASE
+SILENCE: Final = 3 * LEASE
 """After so much time without an order, what has not come back does not come back [s]."""
 
 JAMS: Final = {5: MOMENTS[0], 6: MOMENTS[1]}
