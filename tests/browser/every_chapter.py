@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from edakit.classroom.exercises import MIME
 from tests.browser.lab import VIEWPORT
+from tests.notebook_rules import points_of
 
 
 class EveryChapter:
@@ -12,6 +14,19 @@ class EveryChapter:
 
     def test_all_cells_run(self, chapter):
         assert chapter.failures() == []
+
+    def test_each_exercise_has_full_marks_where_it_is_solved_and_says_in_a_copy_what_is_missing(self, chapter):
+        shown = [output["data"] for cell in chapter.cells() for output in cell["outputs"] if MIME in output.get("data", {})]
+        numbers = [data[MIME]["exercise"] for data in shown]
+        full = [points_of(number.replace(".", "_")) for number in numbers]
+
+        assert [number.partition(".")[2] for number in numbers] == ["1", "2", "3"]
+        assert [data[MIME]["of"] for data in shown] == full
+        if chapter.path.startswith("work/"):
+            assert [data[MIME]["points"] for data in shown] == [0, 0, 0]
+            assert all(data["text/plain"].startswith("nothing here yet: ") for data in shown)
+        else:
+            assert [data[MIME]["points"] for data in shown] == full
 
     def test_each_slider_that_is_moved_by_one_step_changes_the_picture(self, chapter):
         for name, widget in chapter.widgets().items():

@@ -74,12 +74,13 @@ class Notebook:
     """One notebook that is open in the browser.
 
     Attributes:
+        path: Where it is, relative to the root of the server.
         page: Playwright's page.
         errors: What was written to the console as an error, and is not on the list of Lab's own.
     """
 
-    def __init__(self, page, errors):
-        self.page, self.errors = page, errors
+    def __init__(self, path, page, errors):
+        self.path, self.page, self.errors = path, page, errors
 
     def run_all(self, seconds=120):
         """Run all cells, and wait until the kernel has nothing left to do."""
@@ -191,7 +192,7 @@ class Lab:
         page.wait_for_function("() => window.jupyterapp")
         page.evaluate(OPEN, str(path))
         page.wait_for_function("() => window.opened")
-        notebook = Notebook(page, errors)
+        notebook = Notebook(path, page, errors)
         try:
             yield notebook
         except BaseException:
