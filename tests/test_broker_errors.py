@@ -25,7 +25,7 @@ from edakit.brokers import start
 from edakit.brokers.processes import free_ports
 from edakit.errors import BrokerError, PermissionDeniedError, UncertainError
 from edakit.transports.kafka_errors import WRITE, explained
-from tests.conformance.helpers import added, queue, until
+from tests.conformance.helpers import added, queue, raised_within, until
 from tests.real_brokers import require_installed
 from tests.shop_language import recorder
 
@@ -75,22 +75,13 @@ def fresh(url):
 
 
 def told(use, match, kind=BrokerError):
-    """Return the error that *use* raises: in time, in a sentence that says what to do, and without any password.
-
-    Where it took too long it is asked for once more: the machine may have been busy.
-    """
-    for _ in range(2):
-        begin = time.monotonic()
-        with pytest.raises(kind, match=match) as caught:
-            use()
-        if (took := time.monotonic() - begin) < IN_TIME:
-            break
-    assert took < IN_TIME
-    assert str(caught.value).count("; "), "what was found; what to do"
-    assert caught.value.advice
+    """Return the error that *use* raises: in time, in a sentence that says what to do, and without any password."""
+    error = raised_within(IN_TIME, use, kind, match)
+    assert str(error).count("; "), "what was found; what to do"
+    assert error.advice
     for secret in ("not-it", "full-rights", "hardly-any", "may-describe"):
-        assert secret not in f"{caught.value} {caught.value!r} {caught.value.args}"
-    return caught.value
+        assert secret not in f"{error} {error!r} {error.args}"
+    return error
 
 
 def all_told(cases):
