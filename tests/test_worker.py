@@ -169,7 +169,7 @@ def test_two_signals_that_come_together_ask_for_one_end():
     with signals.caught():
         signal.pthread_sigmask(signal.SIG_BLOCK, both)
         for number in both:
-            os.kill(os.getpid(), number)
+            signal.pthread_kill(threading.main_thread().ident, number)  # os.kill would give it to any thread that does not block it, at once
         signal.pthread_sigmask(signal.SIG_UNBLOCK, both)  # here Python would tell of a signal that was ignored "due to race condition"
 
     assert signals.asked.is_set()
