@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -51,6 +52,7 @@ class Server:
         self.unburied: list[BrokerError] = []
         self.wake_at: Callable[[int], None] = lambda due_ns: None  # noqa: ARG005 (nobody waits)
         self.keys = _Keys() if component.order == "per key" else None
+        self.take: Callable[[], Message | None] = self.subscription.get if self.keys is None else partial(self._take_in_turn, self.keys)
         self._under_way: dict[tuple[str, str], Delivery] = {}
         self.begun = self.ended = 0
         self._early: set[Delivery] = set()
@@ -58,22 +60,19 @@ class Server:
 
     def receive(self) -> Delivery | None:
         """Take the next event that a handler is waiting for; settle on the way what none is. None: nothing is there, or prefetch is used up."""
-        while self.name not in self.paused and (message := self._take()) is not None:
+        while self.name not in self.paused and (message := self.take()) is not None:
             if (delivery := self._open(message)) is not None:
                 return delivery
         return None
 
-    def _take(self) -> Message | None:
-        """Take the next message whose turn it is, if prefetch allows."""
-        keys, subscription = self.keys, self.subscription
-        # In one piece: of two threads, the one that took the later event of a key might claim the key first, or both might take the last place.
+    def _take_in_turn(self, keys: _Keys) -> Message | None:
+        """Take the next message whose key is not being handled, if prefetch allows."""
+        # In one piece: of two threads, the one that took the later event of a key might claim the key first.
         with self._lock:
-            if keys is None:
-                return subscription.get() if subscription.in_flight < self.component.prefetch else None
             if keys.ready:
                 return keys.ready.popleft()
             while not self._full(keys):
-                message: Message | None = subscription.get()
+                message = self.subscription.get()
                 if message is None or keys.admit(message):
                     return message
         return None
@@ -103,7 +102,8 @@ class Server:
         delivery.received_at = delivery.started_at = self.now_ns()
         try:
             try:
-                check(message.body, message.headers, message.content_type, message.content_encoding, self.bus.max_body)
+                if not message.checked or len(message.body) > self.bus.max_body:
+                    check(message.body, message.headers, message.content_type, message.content_encoding, self.bus.max_body)
                 handler = self.component.handlers.get(message.headers[TYPE])
                 if handler is None:
                     self._settle(delivery, "ignored")
@@ -140,9 +140,9 @@ class Server:
             raise Postpone(NS // 10)
         return other is not delivery
 
-    def begin(self, delivery: Delivery, worker: int) -> int:
-        """Let *worker* begin; return how long it will be busy before the handler's code runs [ns]."""
-        delivery.worker, delivery.started_at = worker, self.now_ns()
+    def begin(self, delivery: Delivery, worker: int, started_at: int | None = None) -> int:
+        """Let *worker* begin, at *started_at* [ns] or now; return how long it will be busy before the handler's code runs [ns]."""
+        delivery.worker, delivery.started_at = worker, self.now_ns() if started_at is None else started_at
         if self.component.ack == "before":
             with self._lock:
                 self._early.add(delivery)

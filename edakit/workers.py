@@ -109,7 +109,7 @@ class ThreadWorkers(Workers):
         if not self.stopping and (delivery := self.server.receive()) is None:
             seconds = self._until_due()
             if asleep.acquire(timeout=-1 if seconds is None else seconds):
-                return None
+                return None if self.stopping else self.server.receive()
         try:
             self._idle.remove(asleep)
         except ValueError:
@@ -121,7 +121,7 @@ class ThreadWorkers(Workers):
     def _handle(self, delivery: Delivery, worker: int) -> None:
         server = self.server
         try:
-            busy_ns = server.begin(delivery, worker)
+            busy_ns = server.begin(delivery, worker, delivery.received_at)
             if busy_ns:
                 time.sleep(busy_ns / NS)
             try:

@@ -266,11 +266,41 @@ def test_a_full_queue_that_waits_lets_the_publishing_thread_go_on_when_there_is_
     publisher.start()
     while not broker.has_room._waiters:
         time.sleep(0.001)
-    with broker.lock:
-        queue.pop()
+    MemoryLink(broker).subscribe("q", 1).get()
     publisher.join(60)
 
     assert not publisher.is_alive()
+    assert len(queue) == 1
+
+
+class _Interrupted:
+    """A lock in whose `acquire` a person presses Ctrl-C, before it is taken or after."""
+
+    def __init__(self, lock, taken):
+        self.lock, self.taken, self.release = lock, taken, lock.release
+
+    def acquire(self):
+        if self.taken:
+            self.lock.acquire()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("work", ["publish", "take"])
+def test_ctrl_c_leaves_no_lock_behind_that_others_wait_for(broker, work, taken):
+    queue, subscription = broker.declare_queue("q"), MemoryLink(broker).subscribe("q", 1)
+    broker.publish("", "q", (b"x", {}, None, None, {}))
+    lock, broker.lock = broker.lock, _Interrupted(broker.lock, taken)
+
+    with pytest.raises(KeyboardInterrupt):
+        broker.publish("", "q", (b"y", {}, None, None, {})) if work == "publish" else subscription.get()
+    broker.lock = lock
+    free = []
+    other = threading.Thread(target=lambda: free.append(lock.acquire(timeout=10)))
+    other.start()
+    other.join()
+
+    assert free == [True]
     assert len(queue) == 1
 
 

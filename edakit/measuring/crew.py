@@ -115,6 +115,7 @@ class _Worker(Server):
         super().__init__(component, bus, Random(number), virtual_sleep)
         self.number, self.crew = number, crew
         self.bag: deque[Any] = deque()
+        self.take = self._from_bag
         self.on_its_way = 0
         # The rows of its deliveries carry its number.
         self.free = [number]
@@ -137,7 +138,7 @@ class _Worker(Server):
         """Whether something is in the bag."""
         return bool(self.bag)
 
-    def _take(self) -> Any | None:
+    def _from_bag(self) -> Any | None:
         return self.bag.popleft() if self.bag else None
 
     def crashed(self, delivery: Delivery, crash: Crash | None = None) -> None:

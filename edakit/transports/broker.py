@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from weakref import WeakSet, WeakValueDictionary
 
 from amqp.exceptions import ChannelError
@@ -25,21 +25,35 @@ Content = tuple[Any, Mapping[str, Any], Any, Any, dict[str, Any]]
 """Body, headers, content type, content encoding, properties: what all copies of a message share."""
 
 
-class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
-    """One queue's own copy of a message."""
+_new: Final[Callable[[Any], Any]] = object.__new__
 
-    __slots__ = ("_state", "attempt", "body", "channel", "content_encoding", "content_type", "delivery_tag", "headers", "properties", "queue", "redelivered")
+
+class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
+    """One queue's own copy of a message.
+
+    Attributes:
+        checked: Whether `codec.encode` of this very process made it. It lies here as it was made, so there is nothing to check when it arrives.
+    """
+
+    __slots__ = (
+        *("_state", "attempt", "body", "channel", "checked", "content_encoding", "content_type", "delivery_tag", "headers", "properties", "queue"),
+        "redelivered",
+    )
+    _state: str
     accept: ClassVar[Any] = None
     _decoded_cache: Any = None
     errors: ClassVar[Any] = ()
 
-    def __init__(self, content: Content, queue: Queue) -> None:
-        # Not super().__init__: it would unpack a compressed body without limit, and costs more than all the rest.
-        self.body, self.headers, self.content_type, self.content_encoding, self.properties = content
-        self.queue = queue
-        self.channel: Any = None
-        self.attempt, self.redelivered = 1, False
-        self._state = "READY"
+    @staticmethod
+    def of(content: Content, queue: Queue, checked: bool) -> Message:
+        """Make one that was never delivered."""
+        # Not KombuMessage.__init__: it would unpack a compressed body without limit, and costs more than all the rest. Nor one of our own:
+        # called by the interpreter's C, and not by its bytecode, it costs three times as much where caches are cold.
+        message: Message = _new(Message)
+        message.body, message.headers, message.content_type, message.content_encoding, message.properties = content
+        message.queue, message.checked, message.channel = queue, checked, None
+        message.attempt, message.redelivered, message._state = 1, False, "READY"
+        return message
 
     @property
     def delivery_info(self) -> dict[str, Any]:
@@ -79,7 +93,7 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
 
     def again(self, *, attempt: int, redelivered: bool = True) -> Message:
         """Return a fresh copy for the next delivery, and make this one useless: who still holds it must not ack the other."""
-        copy = Message((self.body, self.headers, self.content_type, self.content_encoding, self.properties), self.queue)
+        copy = self._copy()
         copy.attempt, copy.redelivered = attempt, redelivered
         self._state = "REQUEUED"
         return copy
@@ -87,13 +101,17 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
     def duplicate(self) -> None:
         """Put a second copy with the same id into its queue, as a producer does that was not told of its success."""
         with self.queue.broker.lock:
-            self.queue.append(Message((self.body, self.headers, self.content_type, self.content_encoding, self.properties), self.queue))
+            self.queue.wake()
+            self.queue.ready.append(self._copy())
+
+    def _copy(self) -> Message:
+        return Message.of((self.body, self.headers, self.content_type, self.content_encoding, self.properties), self.queue, self.checked)
 
 
 class Queue:
     """One queue: ready messages in order, those that wait for their time, and a count of those being handled.
 
-    Every method is called with the broker's lock held.
+    Every method but `pop` is called with the broker's lock held.
 
     Args:
         broker: Whose lock and clock it uses.
@@ -118,9 +136,8 @@ class Queue:
         """Whether there is no room for one more."""
         return self.bound is not None and len(self) >= self.bound
 
-    def append(self, message: Message) -> None:
-        """Take a new message at the end."""
-        self.ready.append(message)
+    def wake(self) -> None:
+        """Tell those who listen that there is something for one of them; they cannot look before the broker's lock is released."""
         for wake in self.listeners:
             wake()
 
@@ -128,29 +145,41 @@ class Queue:
         """Take a message back that was being handled, to be delivered when it is due."""
         self.in_flight -= 1
         heapq.heappush(self.waiting, (due_ns, next(self.broker.counter), message))
-        for wake in self.listeners:
-            wake()
+        self.wake()
 
     def restore(self, messages: list[Message]) -> None:
         """Take messages back to the front, in the order in which they were delivered."""
         self.in_flight -= len(messages)
         for message in reversed(messages):
             self.ready.appendleft(message.again(attempt=message.attempt))
-            for wake in self.listeners:
-                wake()
+            self.wake()
 
-    def pop(self) -> Message | None:
-        """Hand out the next message that is due, or None."""
-        if self.waiting and self.waiting[0][0] <= self.broker.now_ns():
-            message = heapq.heappop(self.waiting)[2]
-        elif self.ready:
-            message = self.ready.popleft()
-        else:
-            return None
-        self.in_flight += 1
-        if self.bound is not None:
-            self.broker.has_room.notify_all()
-        return message
+    def pop(self, channel: Any, most: int, no_ack: bool = False) -> Message | None:
+        """Hand out the next message that is due to *channel*; None if there is none, or *most* of that channel's are not acked [messages]."""
+        try:
+            self.broker.lock.acquire()  # as in `publish`
+            # Closed by another thread, or under a loop that was about to take one: it would have what nobody gives back.
+            if channel.closed or len(channel.unacked) >= most:
+                return None
+            if self.waiting and self.waiting[0][0] <= self.broker.now_ns():
+                message = heapq.heappop(self.waiting)[2]
+            elif self.ready:
+                message = self.ready.popleft()
+            else:
+                return None
+            if self.bound is not None:
+                self.broker.has_room.notify_all()
+            message.channel, message._state = channel, "RECEIVED"
+            message.delivery_tag = tag = next(channel.tags)
+            if not no_ack:
+                self.in_flight += 1
+                channel.unacked[tag] = message
+            return message
+        finally:
+            try:  # noqa: SIM105
+                self.broker.lock.release()
+            except RuntimeError:
+                pass
 
     def next_due_ns(self) -> int | None:
         """When the earliest waiting message is due [ns]; None if none waits."""
@@ -169,6 +198,7 @@ class Broker:
 
     Attributes:
         threaded: How many of those who share it have several threads at work: a publisher waits for room as long as one has.
+        bounded: Whether a queue was ever bounded.
         links: Those who share it and are not closed.
     """
 
@@ -183,41 +213,51 @@ class Broker:
         # As in AMQP, to the exchange without a name each queue is bound by its own.
         self.exchanges: dict[str, Exchange[Queue]] = {"": Exchange("", "direct")}
         self.queues: dict[str, Queue] = {}
-        self.threaded = 0
+        self.threaded, self.bounded = 0, False
         self.links: WeakSet[Any] = WeakSet()
 
-    def publish(self, exchange: str, routing_key: str, content: Content, *, mandatory: bool = False, may_drop: bool = True) -> int:
-        """Give each queue that is bound its own copy; return how many took it.
+    def publish(self, exchange: str, routing_key: str, content: Content, mandatory: bool = False, checked: bool = False, may_drop: bool = True) -> int:
+        """Give each queue that is bound its own copy; return how many took it. *checked* is as in `Message`.
 
         Raises:
             UnroutableEventError: *mandatory*, and no queue is bound.
             QueueFullError: one of them is full and its policy is not to drop, or *may_drop* is not set; then none took it.
             ChannelError: there is no such exchange.
         """
-        with self.lock:
-            targets = self.exchange(exchange).route(routing_key)
+        try:
+            # No `with`: it makes two objects, which costs microseconds where caches are cold, as they are before nearly every event.
+            # Inside of the try: behind a call Python looks for Ctrl-C, and then nobody would let go of the lock.
+            self.lock.acquire()
+            found = self.exchanges.get(exchange) or self.exchange(exchange)
+            targets = found.remembered.get(routing_key) or found.route(routing_key)
             if not targets and mandatory:
-                raise UnroutableEventError(routing_key, self.exchanges[exchange].bindings())
+                raise UnroutableEventError(routing_key, found.bindings())
+            if self.bounded and any(queue.bound is not None for queue in targets):
+                return self._publish_bounded(targets, content, checked, may_drop)
             for queue in targets:
-                if queue.bound is not None:
-                    return self._publish_bounded(targets, content, may_drop=may_drop)
-            for queue in targets:
-                queue.append(Message(content, queue))
+                queue.wake()  # first: until a thread is awake, this one has done all that follows
+                queue.ready.append(Message.of(content, queue, checked))
             return len(targets)
+        finally:
+            try:  # noqa: SIM105 (a call more, in which Ctrl-C could come first)
+                self.lock.release()
+            except RuntimeError:
+                pass  # Ctrl-C has ended the wait for it
 
-    def _publish_bounded(self, targets: Iterable[Queue], content: Content, *, may_drop: bool) -> int:
+    def _publish_bounded(self, targets: Iterable[Queue], content: Content, checked: bool, may_drop: bool) -> int:
         refusing = [queue for queue in targets if not (may_drop and queue.when_full.startswith("drop"))]
         for queue in refusing:
             self._wait_for_room(queue, refusing)
         taken = 0
         for queue in targets:
-            message = Message(content, queue)
+            message = Message.of(content, queue, checked)
             if queue.full and queue.when_full == "drop newest":
                 queue.on_drop(message)
                 continue
             if queue.full and queue.ready:
                 queue.on_drop(queue.ready.popleft())
-            queue.append(message)
+            queue.wake()
+            queue.ready.append(message)
             taken += 1
         return taken
 
@@ -242,6 +282,7 @@ class Broker:
             queue = self.queues.setdefault(name, Queue(self, name))
             self.exchanges[""].bind(queue, name)
             queue.bound, queue.when_full = bound, when_full
+            self.bounded = self.bounded or bound is not None
             return queue
 
     def delete_queue(self, name: str) -> None:

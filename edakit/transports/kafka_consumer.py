@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,9 @@ class KafkaSubscription:
         duplicate: Puts a copy of a message into the queue.
         now_ns: The clock by which messages become due [ns].
         session: How long the partitions of a consumer that was killed wait for another one [s].
+
+    Attributes:
+        prefetch: Most messages that are taken and not acked [messages].
     """
 
     def __init__(
@@ -39,12 +43,13 @@ class KafkaSubscription:
         session: float,
     ) -> None:
         self.queue, self.duplicate, self._cluster, self._now_ns = queue, duplicate, cluster, now_ns
+        self.prefetch = sys.maxsize
         self.on_close: Callable[[], object] = _nothing
         self._fetcher = Fetcher(cluster, group, topics, wanted, self, session)
         self._lock, self._held = self._fetcher.lock, self._fetcher.held
 
     def get(self) -> Message | None:
-        """Return the next message that is due, or None.
+        """Return the next message that is due; None if there is none, or prefetch is used up.
 
         Raises:
             BrokerError: nothing will come any more, with the reason.
@@ -52,6 +57,8 @@ class KafkaSubscription:
         if self.trouble is not None and not self._fetcher.leaving:
             raise self.trouble
         with self._lock:
+            if self.in_flight >= self.prefetch:
+                return None
             message = self._held.take(self._now_ns())
             if message is not None:
                 message.mark.seen = max(message.mark.seen, message.offset + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +55,7 @@ class Channel(WakingChannel):
 
     def _subscription(self, queue: str) -> KafkaSubscription:
         if queue not in self.subscriptions:
-            self.subscriptions[queue] = self.link.subscribe(queue, 1)
+            self.subscriptions[queue] = self.link.subscribe(queue, sys.maxsize)  # the channel keeps to its own prefetch
             self.subscriptions[queue].listen(self.connection.wake)
         return self.subscriptions[queue]
 

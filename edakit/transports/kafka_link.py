@@ -77,7 +77,7 @@ class KafkaLink(Link):
         self._bound.add(queue)
         self._exchange.bind(queue, pattern)
 
-    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
+    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], must_route: bool = False) -> int | None:
         """Publish; return when all replicas have it. Who takes it cannot be known: consumers filter.
 
         Raises:
@@ -232,6 +232,7 @@ class KafkaLink(Link):
 
         group, topics = self.topics.group(queue), self.topics.read_by(queue)
         subscription = KafkaSubscription(self.cluster, queue, group, topics, self._wanted(queue), duplicate, self._now_ns, self._session)
+        subscription.prefetch = prefetch
         self._open[subscription] = None
         subscription.on_close = lambda: self._open.pop(subscription, None)
         return subscription

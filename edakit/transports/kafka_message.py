@@ -42,6 +42,7 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
         *("attempt", "body", "channel", "content_encoding", "content_type", "delivery_tag", "headers", "mark", "offset", "owner", "place"),
         *("properties", "redelivered"),
     )
+    checked = False
     accept: ClassVar[Any] = None
     _decoded_cache: Any = None
     _state: Any

@@ -35,6 +35,7 @@ class Message(Protocol):
         attempt: 1 for the first try.
         redelivered: Whether it was delivered before.
         acknowledged: Whether it was acked, or given back.
+        checked: Whether nothing has to be looked at before it is decoded: this very process encoded it, and it never left.
     """
 
     body: Any
@@ -44,6 +45,7 @@ class Message(Protocol):
     properties: Any
     attempt: int
     redelivered: bool
+    checked: bool
 
     @property
     def acknowledged(self) -> bool: ...  # noqa: D102 (documented with the others)
@@ -86,8 +88,8 @@ class Logged(NamedTuple):
 class Subscription(Protocol):
     """Messages of one queue, taken one at a time; whoever listens is told when there may be one. Any thread may call it."""
 
-    def get(self) -> Any | None:
-        """Return the next message that is due, or None."""
+    def get(self) -> Message | None:
+        """Return the next message that is due; None if there is none, or prefetch is used up."""
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have *wake* called, from whichever thread, for each message that arrives, and now for each that is there."""
@@ -132,7 +134,7 @@ class Link(ABC):
         """Let *queue* take the events whose type fits *pattern*."""
 
     @abstractmethod
-    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
+    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], must_route: bool = False) -> int | None:
         """Publish an event of type *name*; return how many queues took it when the broker has it, None where that cannot be known.
 
         Raises:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 import kombu
 
@@ -14,6 +15,9 @@ from edakit.transports.link import EXCHANGE, Link, Subscription
 from edakit.transports.memory import Transport
 
 __all__ = ["MemoryLink", "open_link"]
+
+
+_NO_PROPERTIES: Final = cast("dict[str, Any]", MappingProxyType({}))
 
 
 class MemoryLink(Link):
@@ -54,9 +58,9 @@ class MemoryLink(Link):
         """Let a queue take what fits *pattern*."""
         self._channel.queue_bind(queue, EXCHANGE, pattern)
 
-    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
+    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], must_route: bool = False) -> int | None:
         """Publish; return how many queues took it."""
-        return self.broker.publish(EXCHANGE, name, (body, headers, CONTENT_TYPE, "utf-8", {}), mandatory=must_route)
+        return self.broker.publish(EXCHANGE, name, (body, headers, CONTENT_TYPE, "utf-8", _NO_PROPERTIES), must_route, True)
 
     def put(self, queue: str, message: Any, headers: Mapping[str, Any]) -> None:
         """Put a copy straight into one queue."""
@@ -101,7 +105,7 @@ class MemoryLink(Link):
 
     def subscribe(self, queue: str, prefetch: int) -> Subscription:
         """Open a subscription."""
-        return MemorySubscription(self.connect(), queue, self._release)
+        return MemorySubscription(self.connect(), queue, prefetch, self._release)
 
     def _release(self, connection: Any) -> None:
         connection.release()
@@ -118,15 +122,15 @@ class MemoryLink(Link):
 class MemorySubscription:
     """Messages of one queue in this process."""
 
-    def __init__(self, connection: Any, queue: str, release: Callable[[Any], None]) -> None:
-        self._connection, self._release = connection, release
+    def __init__(self, connection: Any, queue: str, prefetch: int, release: Callable[[Any], None]) -> None:
+        self._connection, self._release, self._prefetch = connection, release, prefetch
         self._channel = connection.channel()
         self._queue = self._channel.broker.queue(queue)
         self._listener: Callable[[], None] | None = None
 
     def get(self) -> Any | None:
-        """Return the next message that is due, or None."""
-        return self._channel.take(self._queue)
+        """Return the next message that is due; None if there is none, or prefetch is used up."""
+        return self._queue.pop(self._channel, self._prefetch)
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have *wake* called for each message that arrives, and now for each that is there."""

@@ -8,6 +8,7 @@ takes it back alone.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from amqp.exceptions import ChannelError
 from kombu.transport import virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
-from edakit.transports.broker import Broker, Content, Message, Queue
+from edakit.transports.broker import Broker, Content, Message
 from edakit.transports.waking import WakingChannel, WakingTransport
 
 __all__ = ["Channel", "Transport"]
@@ -30,7 +31,7 @@ class Channel(WakingChannel):
         super().__init__(connection, **options)
         self.broker: Broker = connection.broker
         self.unacked: dict[int, Message] = {}
-        self._tags = itertools.count(1)
+        self.tags = itertools.count(1)
 
     def basic_publish(self, message: Content, exchange: str, routing_key: str, mandatory: bool = False, **_: Any) -> int:
         """Publish; return how many queues took it."""
@@ -38,22 +39,7 @@ class Channel(WakingChannel):
 
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> Message | None:
         """Receive the next message, or None."""
-        return self.take(self.broker.queue(queue), no_ack=no_ack)
-
-    def take(self, queue: Queue, *, no_ack: bool = False) -> Message | None:
-        """Receive the next message of a queue that is at hand, or None."""
-        with self.broker.lock:
-            # Closed by another thread, or under a loop that was about to take one: it would have what nobody gives back.
-            message = None if self.closed else queue.pop()
-            if message is None:
-                return None
-            message.channel, message.delivery_tag = self, (tag := next(self._tags))
-            message._state = "RECEIVED"
-            if no_ack:
-                queue.in_flight -= 1
-            else:
-                self.unacked[tag] = message
-            return message
+        return self.broker.queue(queue).pop(self, sys.maxsize, no_ack=no_ack)
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Callable[[Message], Any], consumer_tag: str, **_: Any) -> None:
         """Have *callback* called for each message, from `drain_events`."""
@@ -71,9 +57,7 @@ class Channel(WakingChannel):
     def deliver_one(self) -> bool:
         """Call back for one message, if one is there and prefetch allows."""
         for queue, callback, no_ack in list(self.callbacks.values()):
-            if self.prefetch_count and len(self.unacked) >= self.prefetch_count:
-                return False
-            message = self.take(queue, no_ack=no_ack)
+            message = queue.pop(self, self.prefetch_count or sys.maxsize, no_ack=no_ack)
             if message is not None:
                 callback(message)
                 return True

@@ -104,7 +104,7 @@ class RabbitLink(Link):
         for pattern in tuple(self._patterns.get(queue, ())):
             self.bind(queue, pattern)
 
-    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
+    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], must_route: bool = False) -> int | None:
         """Publish; return 0 where no queue is bound, else None: RabbitMQ tells no number. Where one queue is full, the others have it all the same."""
         self._here()
         parcel = self._parcel(name, body, headers)

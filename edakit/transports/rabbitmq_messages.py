@@ -22,6 +22,7 @@ class Message:
     """One queue's copy of a message, while one subscription has it; see `link.Message`."""
 
     __slots__ = ("_stock", "attempt", "body", "content_encoding", "content_type", "epoch", "headers", "properties", "redelivered", "state", "tag")
+    checked = False
 
     def __init__(self, raw: Any, stock: Stock | None = None, *, tag: int = 0, redelivered: bool = False) -> None:
         properties = raw.properties
@@ -125,10 +126,11 @@ class Stock:
         put: Puts a copy of a message into the queue.
         ring: Wakes the thread that sends acks.
         block: So many acks are sent at once [messages].
+        most: So many may be taken and not acked; the broker counts otherwise where those held until they are due are many [messages].
     """
 
-    def __init__(self, now_ns: Callable[[], int], put: Callable[[Message], None], ring: Callable[[], None], block: int) -> None:
-        self.now_ns, self.put, self._ring, self.block = now_ns, put, ring, block
+    def __init__(self, now_ns: Callable[[], int], put: Callable[[Message], None], ring: Callable[[], None], block: int, most: int) -> None:
+        self.now_ns, self.put, self._ring, self.block, self._most = now_ns, put, ring, block, most
         self.lock = threading.Lock()
         self.epoch = 1
         self.ready: deque[Message] = deque()
@@ -152,8 +154,10 @@ class Stock:
         self.wake()
 
     def get(self) -> Message | None:
-        """Return the next message that is due, or None."""
+        """Return the next message that is due; None if there is none, or too many are taken."""
         with self.lock:
+            if self.in_flight >= self._most:
+                return None
             if self.held and self.held[0][0] <= self.now_ns():
                 message = heapq.heappop(self.held)[2]
             elif self.ready:

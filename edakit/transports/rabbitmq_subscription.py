@@ -67,7 +67,7 @@ class RabbitSubscription:
         self._bell, self._hammer = socket.socketpair()
         self._bell.setblocking(False)
         self._hammer.setblocking(False)
-        self.stock = Stock(now_ns, put, self._ring, max(1, min(BLOCK, prefetch // 2)))
+        self.stock = Stock(now_ns, put, self._ring, max(1, min(BLOCK, prefetch // 2)), prefetch)
         self.adrift, self._adrift_until = 0, 0.0
         self._connection: Any = None
         self._channel: Any = None
@@ -85,7 +85,7 @@ class RabbitSubscription:
         self._thread.start()
 
     def get(self) -> Message | None:
-        """Return the next message that is due, or None."""
+        """Return the next message that is due; None if there is none, or prefetch is used up."""
         return self.stock.get()
 
     def listen(self, wake: Callable[[], None]) -> None:

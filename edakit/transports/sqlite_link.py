@@ -78,7 +78,7 @@ class SqliteLink(Link):
         """Let a queue take what fits *pattern*."""
         self.store.bind(queue, EXCHANGE, pattern)
 
-    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], *, must_route: bool = False) -> int | None:
+    def publish(self, name: str, body: bytes, headers: Mapping[str, Any], must_route: bool = False) -> int | None:
         """Publish; return how many queues took it, after the commit."""
         return self.store.publish(EXCHANGE, [(name, _content(body, headers))], must_route=must_route)[0]
 

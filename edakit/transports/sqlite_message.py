@@ -23,6 +23,7 @@ class Message(KombuMessage):  # type: ignore[misc]  # kombu is not typed
     """
 
     __slots__ = ("attempt", "body", "channel", "consumer", "content_encoding", "content_type", "delivery_tag", "headers", "properties", "redelivered", "row")
+    checked = False
     accept: ClassVar[Any] = None
     _decoded_cache: Any = None
     _state: Any

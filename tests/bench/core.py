@@ -187,9 +187,9 @@ def _latencies(events: int = 3_000) -> tuple[list[float], list[float]]:
     """Measure both sides in turn, in short slices [s]."""
     ours: list[float] = []
     theirs: list[float] = []
-    for _ in range(6):
-        ours += _our_latencies(events // 6)
-        theirs += _their_latencies(events // 6)
+    for _ in range(12):  # within a second the same code may take half as long again
+        ours += _our_latencies(events // 12)
+        theirs += _their_latencies(events // 12)
     return ours, theirs
 
 

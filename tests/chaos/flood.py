@@ -8,7 +8,6 @@ import tracemalloc
 from contextlib import contextmanager
 
 from edakit import App, Bus, Component
-from edakit.server import Server
 from tests.shop_language import CartItemAdded
 
 PREFETCH = 2
@@ -106,4 +105,3 @@ def take_all() -> None:
     """Switch off the limit of what a consumer takes, where the broker keeps it and where we do."""
     subscribe = Bus.subscribe
     Bus.subscribe = lambda self, component, prefetch: subscribe(self, component, 50 * prefetch)
-    Server._take = lambda self: self.subscription.get()
