@@ -35,6 +35,7 @@ class Server:
         paused: Names of the components that take no events for now; others change it.
 
     Attributes:
+        take: Takes the next message whose turn it is; None if there is none, or prefetch is used up.
         unburied: Why the last dead letter could not be written; its event came back.
         begun, ended: How many deliveries that were acked before the work were begun, and how many of them are over [deliveries].
     """

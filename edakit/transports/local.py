@@ -17,7 +17,7 @@ from edakit.transports.memory import Transport
 __all__ = ["MemoryLink", "open_link"]
 
 
-_NO_PROPERTIES: Final = cast("dict[str, Any]", MappingProxyType({}))
+_NO_PROPERTIES: Final = cast("dict[str, Any]", MappingProxyType({}))  # of all messages alike, so nobody may write into them
 
 
 class MemoryLink(Link):
