@@ -29,24 +29,20 @@ _ENCODINGS: Final = ("utf-8", "UTF-8", None)
 _LENGTHS: Final = {ID: 1, SOURCE: 1, TYPE: 1, CAUSATION: 0, CORRELATION: 0, KEY: 0, SUBJECT: 0, TIME: 0, TRACEPARENT: 0}
 """Shortest value of each attribute; one of 0 may be missing."""
 _DIGITS: Final = [f"{number:03d}" for number in range(1000)]
+# What was written out last: neighbouring events share all but the digits behind the point. One tuple, so that no thread sees the half of each.
+_second = (0, "1970-01-01T00:00:00.")
 _OWN_ID = re.compile(r"[0-9a-f]{16}")
-
-
-class _Second:
-    """The second that was written out last: neighbouring events share all but the digits behind the point."""
-
-    last = (0, "1970-01-01T00:00:00.")
-    """When it began [ns], and what it is called; one tuple, so that no thread sees the half of each."""
 
 
 def rfc3339(time_ns: int) -> str:
     """Write a time [ns since 1970-01-01 UTC] as RFC 3339 with nine digits behind the point."""
-    start, text = _Second.last
+    global _second  # noqa: PLW0603 (an object's attribute would have to be looked up)
+    start, text = _second
     rest = time_ns - start
     if not 0 <= rest < NS:
         start, rest = time_ns - time_ns % NS, time_ns % NS
         text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(start // NS))
-        _Second.last = (start, text)
+        _second = (start, text)
     # Digits from a table, no format: between two sleeps caches are cold, and each further function of the interpreter costs microseconds.
     return f"{text}{_DIGITS[rest // 1_000_000]}{_DIGITS[rest // 1000 % 1000]}{_DIGITS[rest % 1000]}Z"
 
