@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import kombu
 import pytest
 from amqp.exceptions import ChannelError
 
+import edakit.server
+from edakit import App
+from edakit.codec import check
 from edakit.errors import QueueFullError, UnroutableEventError
 from edakit.transports.broker import Broker, Message
 from edakit.transports.local import MemoryLink
 from edakit.transports.memory import Transport
 from edakit.transports.routing import matches
+from tests.shop_language import CartItemAdded, recorder
 
 
 @pytest.fixture
@@ -271,6 +275,22 @@ def test_a_full_queue_that_waits_lets_the_publishing_thread_go_on_when_there_is_
 
     assert not publisher.is_alive()
     assert len(queue) == 1
+
+
+def test_what_this_process_encoded_is_not_checked_again_and_its_size_is(monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(edakit.server, "check", lambda *parts: looked_at.append(parts[0]) or check(*parts))
+    (mail, _), (stock, _) = recorder("mail"), recorder("stock")
+    with closing(App(mail, broker="memory://sizes")) as large, closing(App(stock, broker="memory://sizes", max_body=40)) as small:
+        small.run_until_idle()
+        large.run_until_idle()
+        large.publish(CartItemAdded(cart_id="x" * 100))
+        large.run_until_idle()
+        small.run_until_idle(on_error="retry")
+
+        assert len(looked_at) == 1, "by the one for which it may be too large"
+        assert large.dead_letters() == []
+        assert [(dead.component, dead.reason, "at most 40" in dead.error) for dead in small.dead_letters()] == [("stock", "malformed", True)]
 
 
 class _Interrupted:

@@ -176,10 +176,10 @@ class Queue:
                 channel.unacked[tag] = message
             return message
         finally:
-            try:  # noqa: SIM105
+            try:  # noqa: SIM105 (as in `publish`)
                 self.broker.lock.release()
             except RuntimeError:
-                pass
+                pass  # Ctrl-C has ended the wait for it
 
     def next_due_ns(self) -> int | None:
         """When the earliest waiting message is due [ns]; None if none waits."""
