@@ -25,7 +25,7 @@ from edakit.transports.link import open_link
 from edakit.transports.rabbitmq_connection import Opener, give_back
 from edakit.transports.rabbitmq_messages import Acks
 from edakit.transports.rabbitmq_subscription import RabbitSubscription
-from edakit.transports.rabbitmq_wire import Connection, Event, _Incoming
+from edakit.transports.rabbitmq_wire import Connection, Event
 from tests.real_brokers import require_installed
 from tests.shop_language import AddItem, CartItemAdded, cart_component, recorder
 from tests.test_app import failing
@@ -217,6 +217,38 @@ def test_what_was_not_acked_comes_back_with_a_higher_attempt(link):
     assert (again.body, again.attempt, again.redelivered, again.headers) == (b"1", 2, True, headers())
 
 
+@pytest.mark.parametrize("left", [2, 50])
+def test_what_was_acked_out_of_order_right_before_the_end_does_not_come_back(link, left):
+    """RabbitMQ 3.10 forgets single acks that a quorum queue has not come to when their channel closes: 35 to 359 of these, in one of four rounds."""
+    for number in range(12):
+        queue = f"q{number}"
+        link.declare(queue)
+        link.bind(queue, queue)
+        list(link.publish_many((queue, b"{}", headers()) for _ in range(400)))
+        subscription = link.subscribe(queue, 400)
+        for place, message in enumerate(take(subscription, 400)):
+            if place % left:
+                message.ack()
+        subscription.close()
+        time.sleep(0.1)
+
+        assert link.backlog(queue) == 400 / left
+
+
+def test_what_was_not_acked_comes_back_in_order_also_when_more_waits_behind_it(link):
+    link.declare("q")
+    link.bind("q", "number")
+    list(link.publish_many(("number", str(number).encode(), headers()) for number in range(1000)))
+    subscription = link.subscribe("q", 200)
+    for number, message in enumerate(take(subscription, 200)):
+        if number % 2:
+            message.ack()
+    subscription.close()
+
+    again = [int(message.body) for message in take(link.subscribe("q", 1000), 900)]
+    assert again == [number for number in range(1000) if number >= 200 or not number % 2]
+
+
 def test_threads_leave_with_the_link(url):
     before = set(threading.enumerate())
     link = open_link(parse_url(url), time.time_ns)
@@ -231,10 +263,10 @@ def test_our_own_message_is_written_as_py_amqp_writes_it():
     texts = {"cloudEvents_id": "1", "cloudEvents_subject": "Grüße"}
     properties = {"content_type": "application/json", "content_encoding": "utf-8", "application_headers": texts, "delivery_mode": 2}
 
-    assert Event(b"{}", "application/json", texts)._serialize_properties() == amqp.Message(b"{}", **properties)._serialize_properties()
+    assert Event(b"{}", texts)._serialize_properties() == amqp.Message(b"{}", **properties)._serialize_properties()
     mixed = texts | {"count": 3}
     properties["application_headers"] = mixed
-    assert Event(b"{}", "application/json", mixed)._serialize_properties() == amqp.Message(b"{}", **properties)._serialize_properties()
+    assert Event(b"{}", mixed)._serialize_properties() == amqp.Message(b"{}", **properties)._serialize_properties()
 
 
 def test_no_larger_frames_are_agreed_than_are_read_whatever_the_broker_would_send():
@@ -244,15 +276,6 @@ def test_no_larger_frames_are_agreed_than_are_read_whatever_the_broker_would_sen
         connection._on_tune(2047, offered, 60)
 
         assert connection.send_method.call_args.args[2] == (2047, agreed, 0)
-
-
-def test_a_header_that_cannot_be_read_costs_its_message_and_not_the_connection():
-    message = _Incoming(frame_method=(60, 60), frame_args=b"")
-    table = b"\x01xZ"  # a kind of value that nobody knows
-    message.inbound_header(b"\0\x3c\0\0" + (1).to_bytes(8) + b"\x20\0" + len(table).to_bytes(4) + table)
-    message.inbound_body(b"x")
-
-    assert (message.ready, message.body, message.properties) == (True, b"x", {})
 
 
 def test_foreign_properties_and_bytes_survive_a_move(link):
@@ -293,7 +316,7 @@ def test_what_a_slow_queue_still_holds_for_a_get_is_waited_for():
 
 
 def test_headers_that_fit_into_no_frame_are_refused_before_they_cost_the_connection(link):
-    with pytest.raises(EventValueError, match="its headers have 200,000 characters"):
+    with pytest.raises(EventValueError, match=r"its headers have 200,\d{3} bytes"):
         link.publish("a", b"{}", {"cloudEvents_subject": "x" * 200_000})
 
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import amqp
 
-from edakit.codec import CONTENT_TYPE
 from edakit.errors import BrokerError, ClosedError, EventValueError, ForkedError, QueueFullError, UnroutableEventError
 from edakit.transports.link import EXCHANGE, Link, UntilFailure
 from edakit.transports.rabbitmq_connection import PARTING, Control, Opener, give_back
@@ -29,8 +28,8 @@ _UNLIMITED: Final = 2**31 - 1
 """RabbitMQ 4 drops a message that came back 20 times; a few killed consumers would be enough. Older ones do not know -1."""
 _NOT_COPIED: Final = ("application_headers", "expiration", "user_id", "delivery_mode")
 _BLOCK: Final = 100
-_HEADERS, _NAME = 30_000, 200
-"""Most characters of headers, which must fit into one frame of 128 KiB, and of a type, which must fit into 255 bytes."""
+_HEADERS, _NAME = 100_000, 200
+"""Most bytes of headers, which must fit into one frame of 128 KiB, and characters of a type, which must fit into 255 bytes."""
 
 
 class RabbitLink(Link):
@@ -118,11 +117,11 @@ class RabbitLink(Link):
                 yield self._judge(parcel, outcome, must_route=False)
 
     def _parcel(self, name: str, body: bytes, headers: Mapping[str, Any]) -> Parcel:
-        size = sum(len(value) for value in headers.values() if isinstance(value, str))
-        if size > _HEADERS or len(name) > _NAME:
-            problem = f"its headers have {size:,} characters and its type {len(name)}; RabbitMQ takes {_HEADERS:,} and {_NAME} (is its key a whole document?)"
-            raise EventValueError(name[:_NAME], problem)
-        return Parcel(self.exchange, name, Event(body, CONTENT_TYPE, headers))
+        message = Event(body, headers)
+        if len(message.packed) > _HEADERS or len(name) > _NAME:
+            found = f"its headers have {len(message.packed):,} bytes and its type {len(name)} characters"
+            raise EventValueError(name[:_NAME], f"{found}; RabbitMQ takes {_HEADERS:,} and {_NAME} (is its key a whole document?)")
+        return Parcel(self.exchange, name, message)
 
     def _judge(self, parcel: Parcel, outcome: str, *, must_route: bool) -> int | None:
         if outcome is REFUSED:

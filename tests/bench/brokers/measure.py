@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from tests.bench.brokers.plan import COUNTS, OURS, PEERS, RATES, SQLITE, Peer
@@ -13,6 +14,8 @@ Sides = dict[str, tuple[Side, Side]]
 Forget = Callable[[Peer, str, int], int]
 GUARANTEES = ("each", "none", "batches", "pipelined")
 """In this order: what was published last is then consumed."""
+ACKS = {"in blocks": True, "one by one": False}
+PAIRS = 3
 
 
 class Row(NamedTuple):
@@ -52,7 +55,7 @@ class Round:
                     yield from self._publish(peer, guarantee)
         for peer in self.peers:
             yield from self._consume(peer)
-        yield from self._consume(self.peers_by_name[OURS], block=False) if self.broker == "RabbitMQ" else ()
+        yield from self._ack(self.peers_by_name[OURS]) if self.broker == "RabbitMQ" else ()
         for peer in self.peers:
             yield from self._through(peer)
         for rate in RATES:
@@ -88,25 +91,41 @@ class Round:
         if (found := self.forget(peer, place, count)) != count:
             raise LostError(f"{peer.name} left {found} events in {place}, not {count}")
 
-    def _filled(self, peer: Peer, purpose: str) -> tuple[str, int]:
-        """Return a place with events in it, and how many."""
-        guarantee = "pipelined" if peer.pipelined else "each"
-        if purpose == "pipelined" == guarantee:
-            return f"b{self.number}-{peer.module.replace('_', '-')}-pipelined", self.counts[guarantee]
-        place, count = self._place(peer, purpose), self.counts["pipelined"] if peer.pipelined else 2 * self.counts["each"]
-        self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee=guarantee)
-        return place, count
+    def _consume(self, peer: Peer) -> Iterator[Row]:
+        if peer.pipelined:
+            place, count = f"b{self.number}-{peer.module.replace('_', '-')}-pipelined", self.counts["pipelined"]
+        else:
+            place, count = self._filled(peer, "pipelined", 2 * self.counts["each"]), 2 * self.counts["each"]
+        rate, cpu = self._consumed(peer, place, count)
+        yield self._row(peer, "consume [1/s]", rate)
+        yield self._row(peer, "consume, CPU [µs]", cpu)
 
-    def _consume(self, peer: Peer, *, block: bool = True) -> Iterator[Row]:
-        place, count = self._filled(peer, "pipelined" if block else "alone")
+    def _ack(self, peer: Peer) -> Iterator[Row]:
+        """Consume with acks in blocks and with acks one by one, in turn, so that the machine is the same for both; yield the middle of each."""
+        count, found = 2 * self.counts["pipelined"], {kind: list[tuple[float, float]]() for kind in ACKS}
+        for number in range(PAIRS):
+            for kind in sorted(ACKS, reverse=bool((self.number + number) % 2)):
+                place = self._filled(peer, f"{kind.replace(' ', '-')}-{number}", count)
+                found[kind].append(self._consumed(peer, place, count, block=ACKS[kind]))
+        for kind, values in found.items():
+            rates, cpus = zip(*values, strict=True)
+            yield self._row(peer, f"consume, acks {kind} [1/s]", median(rates))
+            yield self._row(peer, f"consume, acks {kind}, CPU [µs]", median(cpus))
+
+    def _filled(self, peer: Peer, purpose: str, count: int) -> str:
+        """Return a place with *count* events in it."""
+        place = self._place(peer, purpose)
+        self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee="pipelined" if peer.pipelined else "each")
+        return place
+
+    def _consumed(self, peer: Peer, place: str, count: int, **how: bool) -> tuple[float, float]:
+        """Consume all of a place; return the rate [1/s] and the processor time for each [µs]."""
         consumer = self.sides[peer.name][1]
-        consumer.tell(do="consume", place=place, count=count, **({} if block else {"block": False}))
+        consumer.tell(do="consume", place=place, count=count, **how)
         consumer.hear()
         answer = complete(peer, consumer.hear())
-        measure = "consume" if block else "consume, acks one by one"
-        yield self._row(peer, f"{measure} [1/s]", (count - 1) / ((answer["last"] - answer["first"]) / 1e9))
-        yield self._row(peer, f"{measure}, CPU [µs]", answer["cpu"] / (count - 1) * 1e6)
         self._forget(peer, place, 0)
+        return (count - 1) / ((answer["last"] - answer["first"]) / 1e9), answer["cpu"] / (count - 1) * 1e6
 
     def _through(self, peer: Peer) -> Iterator[Row]:
         guarantee = "pipelined" if peer.pipelined else "each"

@@ -87,7 +87,7 @@ TARGETS = (
     Target("publish pipelined and consume with block acks / FastStream", "RabbitMQ", "through [1/s]", ("FastStream",), 3.0),
     Target("latency p50 at 500/s / FastStream", "RabbitMQ", "latency p50 at 500/s [ms]", ("FastStream",), 0.6),
     Target("latency p99 at 500/s / FastStream", "RabbitMQ", "latency p99 at 500/s [ms]", ("FastStream",), 0.5),
-    Target("consume with block acks / without", "RabbitMQ", "consume [1/s]", (OURS,), 1.4, "consume, acks one by one [1/s]"),
+    Target("consume with block acks / without", "RabbitMQ", "consume, acks in blocks [1/s]", (OURS,), 1.4, "consume, acks one by one [1/s]"),
     Target("publish pipelined, acks=all / FastStream, the faster one", "Kafka", "publish pipelined [1/s]", FASTSTREAM, 2.0),
     Target("publish, confirm each / confluent-kafka", "Kafka", "publish each [1/s]", ("confluent-kafka",), 0.5),
     Target("two processes, confirm each / kombu (sqlalchemy)", "SQLite", "through [1/s]", ("kombu (sqlalchemy)",), 10.0),

@@ -66,8 +66,6 @@ class Peer:
                     time.sleep(0.01)
             ready()
             tally.done.wait(60)
-            if not block:
-                time.sleep(0.5)  # closed at once, RabbitMQ 3.10 had up to 214 of these events again: it seems to drop acks that it has not applied
         return tally.answer()
 
 
