@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import amqp
 import pytest
 from amqp.exceptions import UnexpectedFrame
+from amqp.method_framing import frame_writer
 from amqp.serialization import decode_properties_basic, dumps, loads
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edakit.transports import rabbitmq_incoming
 from edakit.transports.rabbitmq_incoming import Incoming, delivered, frames
-from edakit.transports.rabbitmq_wire import Channel, Event, _Plain
+from edakit.transports.rabbitmq_wire import Channel, Event, _Plain, publish
 
 NAMES = st.text(max_size=8)
 VALUES = st.text(max_size=12) | st.integers(-(2**40), 2**40) | st.booleans() | st.none() | st.binary(max_size=5) | st.lists(st.text(max_size=3), max_size=2)
@@ -74,6 +75,20 @@ def test_a_delivery_is_read_as_py_amqp_reads_it(consumer, tag, again, exchange, 
 def test_a_delivery_that_cannot_be_read_is_told():
     with pytest.raises(UnexpectedFrame, match="a delivery that cannot be read"):
         delivered(pack(">HH", 60, 60) + b"\1c")
+
+
+@pytest.mark.parametrize("size", [0, 1, 4088, 4089, 8176, 10_000])
+def test_a_publish_is_written_as_py_amqp_writes_it(size):
+    written = []
+    connection = SimpleNamespace(frame_max=4096, transport=SimpleNamespace(write=lambda piece: written.append(bytes(piece))), bytes_sent=0)
+    message = Event(bytes(number % 251 for number in range(size)), {"cloudEvents_id": "1", "cloudEvents_subject": "Grüße"})
+    publish(SimpleNamespace(connection=connection, channel_id=3), "edakit", "order.placed", message)
+    ours = b"".join(written)
+    written.clear()
+    frame_writer(connection, connection.transport)(1, 3, (60, 40), dumps("Bssbb", (0, "edakit", "order.placed", True, False)), message)
+
+    assert ours == b"".join(written)
+    assert connection.bytes_sent == 2
 
 
 def test_a_header_that_cannot_be_read_costs_its_message_and_not_the_connection():

@@ -198,16 +198,18 @@ def _publish_to(exchange: str, key: str) -> bytes:
 
 
 def publish(channel: Any, exchange: str, key: str, message: Any) -> None:
-    """Write a mandatory basic.publish in one piece. Not channel.basic_publish: it looks for news from the broker before each message."""
+    """Write a mandatory basic.publish, what is small in one piece. Not channel.basic_publish: it looks for news from the broker before each message."""
     connection, number = channel.connection, channel.channel_id
     method, properties, body = _publish_to(exchange, key), message._serialize_properties(), message.body
-    most = connection.frame_max - 8
+    most, write = connection.frame_max - 8, connection.transport.write
     pieces = [_pack_head(1, number, len(method)), method, _CLOSE]
     pieces += (_pack_head(2, number, 12 + len(properties)), _BASIC, len(body).to_bytes(8), properties, _CLOSE)
     for begin in range(0, len(body), most):
         piece = body[begin : begin + most]
-        pieces += (_pack_head(3, number, len(piece)), piece, _CLOSE)
-    connection.transport.write(b"".join(pieces))
+        write(b"".join((*pieces, _pack_head(3, number, len(piece)), piece, _CLOSE)))  # not all as one: a large body would be copied
+        pieces = []
+    if pieces:
+        write(b"".join(pieces))
     connection.bytes_sent += 1
 
 
