@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from playwright.sync_api import expect
 
 from edakit.measuring import LOAD_MODELS, load_test
@@ -10,6 +12,7 @@ from tests.browser.every_chapter import EveryChapter
 from tests.one_stall import press, shop
 
 
+@cache
 def expected(model=LOAD_MODELS[0], rate=100, stall=1.0):
     return picture(load_test(shop, press, "cart", model=model, rate=rate, stall=stall), model, stall)[1]
 

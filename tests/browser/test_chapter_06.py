@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from playwright.sync_api import expect
 
 from edakit.measuring import read_queue
@@ -13,6 +15,9 @@ STEPS = {
     "Workers": (225, 0.004, 2, 1),
     "Variability [1]": (225, 0.004, 1, 2),
 }
+
+
+read = cache(read_queue)
 
 
 class TestChapter06(EveryChapter):
@@ -42,7 +47,7 @@ class TestChapter06(EveryChapter):
 
 
 def says_what_was_read(dial, arguments):
-    reading = read_queue(*arguments)
+    reading = read(*arguments)
     expect(dial.get_by_role("status")).to_have_text(reading.says)
     # Picture and table come together, after the sentence.
     expect(dial.get_by_role("img")).to_have_attribute("alt", reading.says)

@@ -102,8 +102,6 @@ class Tally:
         return True
 
     def answer(self) -> dict[str, Any]:
-        """Return when the first and the last came [ns], the processor time between them [s], what is missing or came twice, and the latencies [ms]."""
-        lags = sorted(self.lags)
-        marks = {f"p{q}": lags[min(len(lags) - 1, len(lags) * q // 100)] / 1e6 for q in (50, 99)} if lags else {}
-        lost = self.count - len(self.numbers)
-        return {"first": self.first, "last": self.last, "cpu": self._cpu, "lost": lost, "twice": self.deliveries - len(self.numbers), **marks}
+        """Return when the first and the last came [ns], the processor time between them [s], what is missing or came twice, and the latencies [ns]."""
+        lost, twice = self.count - len(self.numbers), self.deliveries - len(self.numbers)
+        return {"first": self.first, "last": self.last, "cpu": self._cpu, "lost": lost, "twice": twice, "lags": self.lags}

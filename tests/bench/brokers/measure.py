@@ -15,7 +15,7 @@ Forget = Callable[[Peer, str, int], int]
 GUARANTEES = ("each", "none", "batches", "pipelined")
 """In this order: what was published last is then consumed."""
 ACKS = {"in blocks": True, "one by one": False}
-PAIRS = 3
+PAIRS = SLICES = 3
 
 
 class Row(NamedTuple):
@@ -59,9 +59,7 @@ class Round:
         for peer in self.peers:
             yield from self._through(peer)
         for rate in RATES:
-            for peer in self.peers:
-                if rate in peer.rates:
-                    yield from self._latency(peer, rate)
+            yield from self._latencies(rate)
 
     @property
     def peers_by_name(self) -> dict[str, Peer]:
@@ -138,16 +136,28 @@ class Round:
         yield self._row(peer, "through [1/s]", count / ((consumed["last"] - published["begun"]) / 1e9))
         self._forget(peer, place, 0)
 
-    def _latency(self, peer: Peer, rate: int) -> Iterator[Row]:
-        count, place = int(rate * RATES[rate] * self.scale), self._place(peer, f"at-{rate}")
+    def _latencies(self, rate: int) -> Iterator[Row]:
+        """Measure in slices, all peers in turn: what slows the machine down for some seconds then meets all of them."""
+        peers = [peer for peer in self.peers if rate in peer.rates]
+        lags: dict[str, list[float]] = {peer.name: [] for peer in peers}
+        for number in range(SLICES):
+            for peer in peers[number:] + peers[:number]:
+                lags[peer.name] += self._lags(peer, rate, number)
+        for peer in peers:
+            ordered = sorted(lags[peer.name])
+            for percent in (50, 99):
+                yield self._row(peer, f"latency p{percent} at {rate}/s [ms]", ordered[len(ordered) * percent // 100])
+
+    def _lags(self, peer: Peer, rate: int, number: int) -> list[float]:
+        """Return the latencies of one slice [ms]."""
+        count, place = int(rate * RATES[rate] / SLICES * self.scale), self._place(peer, f"at-{rate}-{number}")
         publisher, consumer = self.sides[peer.name]
         consumer.tell(do="consume", place=place, count=count)
         consumer.hear()
         publisher.ask(do="paced", place=place, count=count, rate=rate)
         answer = complete(peer, consumer.hear())
-        for mark in ("p50", "p99"):
-            yield self._row(peer, f"latency {mark} at {rate}/s [ms]", answer[mark])
         self._forget(peer, place, 0)
+        return [lag / 1e6 for lag in answer["lags"]]
 
 
 def through_sqlite(sides: Sides, number: int, scale: float, folder: Path) -> Iterator[Row]:
