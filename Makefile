@@ -26,7 +26,7 @@ help:
 	@echo "make install     only install, into .venv"
 	@echo "make test        check everything, as it is checked before each release (make lint: only style and types)"
 	@echo "make chaos       the checks under faults at their full size, about 20 minutes; writes docs/chaos.md (ARGS='-k r10' for some)"
-	@echo "make bench       measure edakit against kombu alone (make bench-brokers: on RabbitMQ, Kafka and SQLite, beside other libraries, 10 minutes)"
+	@echo "make bench       measure edakit against kombu alone (make bench-brokers: on RabbitMQ, Kafka and SQLite, beside other libraries, 15 minutes)"
 	@echo "make notebooks   run all chapters again and save what changed"
 	@echo "make pictures    take the picture of chapter 00 for the README again"
 	@echo "make release     write the students' copies of all chapters to dist/"
@@ -75,9 +75,10 @@ lint: $(STAMP)
 	$(RUN) -m codespell_lib
 
 # One run of pytest for tests and chapters: a failing test then does not hide a failing chapter, and the last line counts both.
-# Much of it waits for brokers, browsers and processes, so two files run at a time; a file, and so a chapter, stays in order. JOBS=0 runs one after the other.
+# Much of it waits for brokers, browsers and processes (two files at a time use half of two cores), so three run at a time; a file, and so a chapter, stays in
+# order. JOBS=0 runs one after the other.
 # The files in folders come first: few tests, and the longest. xdist would begin with the files that have the most tests.
-JOBS := 2
+JOBS := 3
 test: lint
 	EDAKIT_PROGRESS=0 $(RUN) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder \
 		--nbval --nbval-current-env --nbval-cell-timeout 180 tests $(wildcard notebooks) $(ARGS)

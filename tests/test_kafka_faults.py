@@ -17,6 +17,7 @@ from edakit import App, Bus
 from edakit.brokers import from_environment, start
 from edakit.errors import BrokerError
 from edakit.events import KEY
+from edakit.transports.kafka_fetcher import Fetcher
 from edakit.transports.kafka_held import HELD
 from edakit.transports.kafka_wire import headers_of
 from tests.conformance.helpers import PATIENCE, added, numbers, opened, queue, taker, until
@@ -52,13 +53,28 @@ def test_events_that_were_deleted_before_they_were_read_are_told_once_and_the_re
             assert numbers(two.take_all(4)) == [6, 7, 8, 9]
 
 
-def test_all_partitions_that_lost_events_are_told_together(url):
+def all_errors(fetcher, records, *, take=Fetcher._take):
+    """Take records; where one is the error of a partition, with the errors of all three."""
+
+    def lost(record):
+        return record is not None and record.error() is not None and record.error().code() == KafkaError._AUTO_OFFSET_RESET
+
+    errors = [each for each in records if lost(each)]
+    while errors and len(errors) < 3:
+        errors += [each for each in [fetcher._consumer.poll(1)] if lost(each)]
+    take(fetcher, errors or records)
+
+
+@pytest.mark.parametrize("take", [Fetcher._take, all_errors], ids=["as they come", "in one batch"])
+def test_all_partitions_that_lost_events_are_told_together(url, take, monkeypatch):
+    monkeypatch.setattr(Fetcher, "_take", take)
     with opened(url.replace("partitions=1", "partitions=3")) as bus:
         queue(bus)
         bus.publish_many(added(number, str(number)) for number in range(60))
         ends = bus.link.cluster.ends(bus.link.topics.log_places())
         bus.link.cluster.forget({place: end - 2 for place, end in ends.items()})
         with taker(bus) as one, pytest.raises(BrokerError, match=r"in partition 0 .*, and .* in partition 1 .*, and .* in partition 2 "):
+            one.subscription._fetcher._thread.join(PATIENCE)  # it ends with what it has to tell
             one.take()
         with taker(bus) as two:
             assert len(two.take_all(6)) == 6

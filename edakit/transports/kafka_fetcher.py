@@ -109,7 +109,7 @@ class Fetcher:
             arrived = [message for record in records if (message := self._open(record)) is not None]
             self.held.add(arrived)
         for record in records:
-            if record.error() is not None:
+            if record.error() is not None and self.trouble is None:  # the first tells of all partitions; each by itself would hide it
                 self._trouble(record.error(), (record.topic(), record.partition()), record.offset())
         wake = self.wake
         if wake is not None:

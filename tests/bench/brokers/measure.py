@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -12,10 +13,8 @@ from tests.bench.brokers.sides import Side
 
 Sides = dict[str, tuple[Side, Side]]
 Forget = Callable[[Peer, str, int], int]
-GUARANTEES = ("each", "none", "batches", "pipelined")
-"""In this order: what was published last is then consumed."""
 ACKS = {"in blocks": True, "one by one": False}
-PAIRS = SLICES = 3
+SLICES = 3
 
 
 class Row(NamedTuple):
@@ -29,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Round:
-    """One round on RabbitMQ or Kafka.
+    """One round on RabbitMQ or Kafka. What is compared is measured in slices, all peers in turn: what slows the machine down for seconds meets all of them.
 
     Args:
         broker: Its name.
@@ -49,22 +48,21 @@ class Round:
 
     def rows(self) -> Iterator[Row]:
         """Measure, and yield each value as it is known."""
-        for guarantee in GUARANTEES:
-            for peer in self.peers:
-                if guarantee == "each" or getattr(peer, guarantee):
-                    yield from self._publish(peer, guarantee)
+        for guarantee in self.counts:
+            yield from self._publish(guarantee)
         for peer in self.peers:
             yield from self._consume(peer)
-        yield from self._ack(self.peers_by_name[OURS]) if self.broker == "RabbitMQ" else ()
+        yield from self._ack(next(peer for peer in self.peers if peer.name == OURS)) if self.broker == "RabbitMQ" else ()
         for peer in self.peers:
             yield from self._through(peer)
         for rate in RATES:
             yield from self._latencies(rate)
 
-    @property
-    def peers_by_name(self) -> dict[str, Peer]:
-        """Each peer by its name."""
-        return {peer.name: peer for peer in self.peers}
+    def _in_turn(self, peers: list[Peer]) -> Iterator[tuple[Peer, int]]:
+        """Yield each of *peers* with the number of its slice, each slice in another order."""
+        for number in range(SLICES):
+            for place in range(len(peers)):
+                yield peers[(number + place) % len(peers)], number
 
     def _row(self, peer: Peer, measure: str, value: float) -> Row:
         return Row(self.broker, measure, peer.name, self.number, value)
@@ -74,34 +72,38 @@ class Round:
         self.sides[peer.name][0].ask(do="declare", place=place)
         return place
 
-    def _publish(self, peer: Peer, guarantee: str) -> Iterator[Row]:
-        count, place = self.counts[guarantee], self._place(peer, guarantee)
-        answer = self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee=guarantee)
-        yield self._row(peer, f"publish {guarantee} [1/s]", count / seconds(answer))
-        yield self._row(peer, f"publish {guarantee}, CPU [µs]", answer["cpu"] / count * 1e6)
-        if guarantee == "none" and self.broker == "RabbitMQ":
-            yield self._row(peer, "publish none, lost [events]", count + 1 - self.forget(peer, place, count + 1))  # one comes before the clock starts
-        elif guarantee == "each":
-            self._forget(peer, place, count + 1)
+    def _publish(self, guarantee: str) -> Iterator[Row]:
+        peers = [peer for peer in self.peers if guarantee == "each" or getattr(peer, guarantee)]
+        count, found = self.counts[guarantee], defaultdict[str, list[tuple[float, float, int]]](list)
+        for peer, number in self._in_turn(peers):
+            place = self._place(peer, f"{guarantee}-{number}")
+            answer = self.sides[peer.name][0].ask(do="publish", place=place, count=count, guarantee=guarantee)
+            sent = count + 1  # one comes before the clock starts
+            lost = sent - self.forget(peer, place, sent) if guarantee == "none" and self.broker == "RabbitMQ" else self._forget(peer, place, sent)
+            found[peer.name].append((seconds(answer), answer["cpu"], lost))
+        for peer in peers:
+            wall, cpu, lost = map(sum, zip(*found[peer.name], strict=True))
+            yield self._row(peer, f"publish {guarantee} [1/s]", SLICES * count / wall)
+            yield self._row(peer, f"publish {guarantee}, CPU [µs]", cpu / (SLICES * count) * 1e6)
+            if guarantee == "none" and self.broker == "RabbitMQ":
+                yield self._row(peer, "publish none, lost [events]", lost)
 
-    def _forget(self, peer: Peer, place: str, count: int) -> None:
-        """Remove a place; what was acked must be gone, and what was confirmed must be there."""
+    def _forget(self, peer: Peer, place: str, count: int) -> int:
+        """Remove a place; what was acked must be gone, and what was confirmed must be there: return how much is missing, nothing."""
         if (found := self.forget(peer, place, count)) != count:
             raise LostError(f"{peer.name} left {found} events in {place}, not {count}")
+        return 0
 
     def _consume(self, peer: Peer) -> Iterator[Row]:
-        if peer.pipelined:
-            place, count = f"b{self.number}-{peer.module.replace('_', '-')}-pipelined", self.counts["pipelined"]
-        else:
-            place, count = self._filled(peer, "pipelined", 2 * self.counts["each"]), 2 * self.counts["each"]
-        rate, cpu = self._consumed(peer, place, count)
+        count = self.counts["pipelined"] if peer.pipelined else 2 * self.counts["each"]
+        rate, cpu = self._consumed(peer, self._filled(peer, "filled", count), count)
         yield self._row(peer, "consume [1/s]", rate)
         yield self._row(peer, "consume, CPU [µs]", cpu)
 
     def _ack(self, peer: Peer) -> Iterator[Row]:
-        """Consume with acks in blocks and with acks one by one, in turn, so that the machine is the same for both; yield the middle of each."""
+        """Consume with acks in blocks and with acks one by one, in turn; yield the middle of each."""
         count, found = 2 * self.counts["pipelined"], {kind: list[tuple[float, float]]() for kind in ACKS}
-        for number in range(PAIRS):
+        for number in range(SLICES):
             for kind in sorted(ACKS, reverse=bool((self.number + number) % 2)):
                 place = self._filled(peer, f"{kind.replace(' ', '-')}-{number}", count)
                 found[kind].append(self._consumed(peer, place, count, block=ACKS[kind]))
@@ -137,12 +139,10 @@ class Round:
         self._forget(peer, place, 0)
 
     def _latencies(self, rate: int) -> Iterator[Row]:
-        """Measure in slices, all peers in turn: what slows the machine down for some seconds then meets all of them."""
         peers = [peer for peer in self.peers if rate in peer.rates]
         lags: dict[str, list[float]] = {peer.name: [] for peer in peers}
-        for number in range(SLICES):
-            for peer in peers[number:] + peers[:number]:
-                lags[peer.name] += self._lags(peer, rate, number)
+        for peer, number in self._in_turn(peers):
+            lags[peer.name] += self._lags(peer, rate, number)
         for peer in peers:
             ordered = sorted(lags[peer.name])
             for percent in (50, 99):

@@ -46,8 +46,8 @@ PEERS: dict[str, tuple[Peer, ...]] = {
     "SQLite": (Peer(OURS, "ours", none=False), Peer("kombu (sqlalchemy)", "kombu_sqlalchemy", none=False)),
 }
 
-COUNTS = {"RabbitMQ": {"each": 500, "pipelined": 3000, "none": 3000}, "Kafka": {"each": 1000, "pipelined": 30_000, "none": 30_000, "batches": 30_000}}
-"""How many events a measurement has, by broker and guarantee [events]."""
+COUNTS = {"RabbitMQ": {"each": 400, "pipelined": 3000, "none": 2000}, "Kafka": {"each": 500, "pipelined": 10_000, "none": 10_000, "batches": 10_000}}
+"""How many events a slice of a measurement has, by broker and guarantee [events]."""
 
 RATES = {100: 2.0, 500: 2.5}
 """Open-loop rates at which latencies are measured [1/s], and how long each lasts [s]."""

@@ -20,8 +20,9 @@ TEXT = """# edakit beside what a user would otherwise take
 
 {machine}
 
-All peers use the same broker on the same machine, one after the other within each round.
-Latencies are measured in three slices of a round, all peers in turn; and so are acks in blocks and one by one, of which the middle value counts.
+All peers use the same broker on the same machine.
+In each round rates of publishing and latencies are measured in three slices, all peers in turn, as the machine is faster for some seconds and then slower;
+so are acks in blocks and one by one, of which the middle value counts.
 Every event has the same 200 bytes of JSON, and each consumer decodes it into a typed object.
 On RabbitMQ every queue is a durable quorum queue, as edakit declares it, and messages are persistent.
 Every consumer has a prefetch of 500, and acks after the work.
