@@ -194,6 +194,15 @@ def test_a_kernel_that_does_not_start_and_metadata_that_no_program_writes_cost_n
     assert said.out.count("2 of 2 correct, 5 of 5 points.") == 1
 
 
+def test_a_kernel_that_does_not_start_is_started_once_more(course):
+    """As one does whose port another program took between Jupyter's look and its own."""
+    handed_in = save(course / "in" / "00.ipynb", *solved())
+    (course / "in" / "ipykernel_launcher.py").write_text("import os\nos.remove(__file__)\nraise SystemExit('Address already in use')\n", encoding="utf-8")
+
+    assert [each.points for each in grade(handed_in)] == [2, 3]
+    assert not (course / "in" / "ipykernel_launcher.py").exists()
+
+
 def test_nobody_is_graded_on_the_broker_of_the_class(course, monkeypatch):
     monkeypatch.setenv("EDAKIT_BROKER", "amqp://guest:guest@class.example/shop")
     mine = "from edakit import App, Component\ntwo = lambda: 2 if App(Component('mine')).broker == 'memory://' else 3"

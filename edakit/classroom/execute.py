@@ -28,7 +28,7 @@ GRACE = 90  # for a cell that was told to stop: what it has printed may be much,
 LATE = 90  # for what a cell has shown: after one that printed without end, much is still under way [s]
 MOST_OUTPUT = 10_000_000  # a cell; the largest picture of a chapter has less than a tenth of it [characters]
 LEFT_OUT = {"MPLBACKEND", "EDAKIT_BROKER"}  # chapters say themselves how to draw, and on which broker they run: that of a class is not for them
-ATTEMPTS = 2  # nbclient missed the end of a cell in 2 of 16 runs of notebooks with widgets
+ATTEMPTS = 2  # nbclient missed the end of a cell in 2 of 16 runs of notebooks with widgets; and some kernels do not start
 
 
 def is_graded(cell: Any) -> bool:
@@ -102,6 +102,8 @@ def execute(
         except NoSuchKernel:
             raise NotebookStuckError(path.name, "there is no Python kernel for Jupyter; install again (make install)") from None
         except _NoStartError as error:
+            if attempt < ATTEMPTS:
+                continue  # Jupyter looks for free ports and lets them go again: another program may have taken one before its kernel did
             problem = f"its kernel did not start ({error}); look for a file beside it with the name of a module of Python or Jupyter"
             raise NotebookStuckError(path.name, problem) from None
     raise AssertionError
